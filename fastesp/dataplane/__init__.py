@@ -1,0 +1,1 @@
+"""Where packets go: values and Protocol in :mod:`.base`, one module for each kind of data plane."""

@@ -1,0 +1,231 @@
+"""What comes out of an :class:`ike.endpoint.Endpoint`: one frozen value an event, in the order it happened.
+
+An embedding program acts on the events that concern it (installs keys, reports failures) and ignores the
+rest. Every event that belongs to an IKE SA carries its ``ike_id``: a small number, unique in the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address
+
+from .config import Mode
+from .crypto.secret import Secret
+from .wire.identity import Identity
+from .wire.payloads import Transform
+from .wire.selectors import Address, TrafficSelector
+
+__all__ = [
+    "AttemptLost",
+    "ChildSaDeleted",
+    "ChildSaEstablished",
+    "ChildSaRekeyed",
+    "Event",
+    "ExchangeLogged",
+    "FailureRecord",
+    "IPv4Address",
+    "IPv6Address",
+    "IkeSaDeleted",
+    "IkeSaEstablished",
+    "IkeSaRekeyed",
+    "NegotiationFailed",
+    "OutboundReady",
+    "Path",
+    "PathChanged",
+    "SaHalf",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """Where datagrams go and come from. ``local_port`` 4500 carries the non-ESP marker (RFC 3948 section 2.2).
+
+    The marker itself is the embedding program's to add and strip: the core sees IKE messages only.
+    """
+
+    local: Address
+    local_port: int
+    remote: Address
+    remote_port: int
+
+    def __str__(self) -> str:
+        return f"{self.local}[{self.local_port}]...{self.remote}[{self.remote_port}]"
+
+
+@dataclass(frozen=True, slots=True)
+class SaHalf:
+    """One direction of a CHILD_SA. ``spi`` is big-endian's integer value. Keys as RFC 7296 section 2.17 cuts them.
+
+    ``encryption_key`` holds key and, for counter modes and AEADs, the salt at its end; ``integrity_key`` is empty for AEADs.
+    """
+
+    spi: int
+    encryption_key: Secret
+    integrity_key: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeLogged:
+    """A message went out or came in, for people who watch: ``line`` is one line of prose."""
+
+    ike_id: int
+    level: int
+    line: str
+    connection: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IkeSaEstablished:
+    """Both sides are authenticated."""
+
+    ike_id: int
+    connection: str
+    initiator: bool
+    local_id: Identity
+    remote_id: Identity
+    path: Path
+    spi_i: bytes
+    spi_r: bytes
+    suite: tuple[Transform, ...]
+    nat_local: bool
+    nat_remote: bool
+    remote_auth: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSaEstablished:
+    """Keys for the data plane: install inbound, then outbound.
+
+    ``child_id`` is unique in the process. ``replaces`` names the CHILD_SA that this one rekeys; traffic moves at
+    :class:`OutboundReady`, which is there at once unless the exchange asks to wait (make-before-break).
+    ``path`` is the outer addresses; ports other than zero where packets go in UDP (RFC 3948).
+    """
+
+    ike_id: int
+    child_id: int
+    connection: str
+    child: str
+    protocol: int
+    mode: Mode
+    initiator: bool
+    suite: tuple[Transform, ...]
+    inbound: SaHalf = field(repr=False)
+    outbound: SaHalf = field(repr=False)
+    local_ts: tuple[TrafficSelector, ...]
+    remote_ts: tuple[TrafficSelector, ...]
+    path: Path
+    udp_encap: bool
+    esn: bool
+    replaces: int | None = None
+    peer_supports_tfc: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundReady:
+    """The peer can receive on the new SA: send on it from now on (RFC 7296 section 2.8)."""
+
+    ike_id: int
+    child_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSaRekeyed:
+    """``old_id`` was replaced by ``new_id`` and is about to be deleted."""
+
+    ike_id: int
+    old_id: int
+    new_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSaDeleted:
+    """Remove it from the data plane. ``reason``: ``deleted``, ``peer-deleted``, ``rekeyed``, ``ike-deleted``, ``expired``, ``dead``."""
+
+    ike_id: int
+    child_id: int
+    connection: str
+    child: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class IkeSaRekeyed:
+    """The IKE SA goes on under ``new_ike_id``, which owns its CHILD_SAs from now on."""
+
+    ike_id: int
+    new_ike_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class IkeSaDeleted:
+    """The IKE SA is gone; its CHILD_SAs were reported before. ``reason`` as in :class:`ChildSaDeleted`, or a failure's code."""
+
+    ike_id: int
+    connection: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PathChanged:
+    """The peer moved (NAT rebinding, MOBIKE): move the data plane's SAs of this IKE SA with it."""
+
+    ike_id: int
+    path: Path
+    udp_encap: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptLost:
+    """A connection that was tried for a peer, and why it lost."""
+
+    connection: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailureRecord:
+    """A failed negotiation in one value, for the log, the command line and JSON alike.
+
+    ``code`` is stable and known to ``fastesp explain``. ``offered`` is the peer's, ``allowed`` is ours, both as a person
+    writes them in swanctl.conf. ``change`` is ``file:line: key`` of what to change, where that is known. ``hint`` is the next step.
+    """
+
+    code: str
+    summary: str
+    exchange: str
+    role: str
+    peer: str
+    connection: str = ""
+    child: str = ""
+    local_id: str = ""
+    remote_id: str = ""
+    offered: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()
+    mismatch: str = ""
+    tried: tuple[AttemptLost, ...] = ()
+    change: str = ""
+    hint: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NegotiationFailed:
+    """An attempt ended. Logged once; the IKE SA may live on (a CHILD_SA that failed alone)."""
+
+    ike_id: int
+    record: FailureRecord
+
+
+Event = (
+    ExchangeLogged
+    | IkeSaEstablished
+    | ChildSaEstablished
+    | OutboundReady
+    | ChildSaRekeyed
+    | ChildSaDeleted
+    | IkeSaRekeyed
+    | IkeSaDeleted
+    | PathChanged
+    | NegotiationFailed
+)

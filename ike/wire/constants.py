@@ -1,0 +1,321 @@
+"""Numbers of the IKEv2 registries that this gateway speaks (RFC 7296 section 3, IANA ikev2-parameters).
+
+A number that a peer sends and that is not named here stays a plain ``int``: the codec never refuses an
+unknown value where the RFC asks to skip or ignore it.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, IntFlag
+
+IKE_PORT = 500
+NAT_T_PORT = 4500
+MAJOR_VERSION = 2
+HEADER_LENGTH = 28
+
+
+class ExchangeType(IntEnum):
+    """RFC 7296 section 3.1; IKE_SESSION_RESUME: RFC 5723; IKE_INTERMEDIATE: RFC 9242; IKE_FOLLOWUP_KE: RFC 9370."""
+
+    IKE_SA_INIT = 34
+    IKE_AUTH = 35
+    CREATE_CHILD_SA = 36
+    INFORMATIONAL = 37
+    IKE_SESSION_RESUME = 38
+    IKE_INTERMEDIATE = 43
+    IKE_FOLLOWUP_KE = 44
+
+
+class HeaderFlag(IntFlag):
+    """RFC 7296 section 3.1."""
+
+    INITIATOR = 0x08
+    VERSION = 0x10
+    RESPONSE = 0x20
+
+
+class PayloadType(IntEnum):
+    """RFC 7296 section 3.2; SKF: RFC 7383."""
+
+    NONE = 0
+    SA = 33
+    KE = 34
+    ID_I = 35
+    ID_R = 36
+    CERT = 37
+    CERTREQ = 38
+    AUTH = 39
+    NONCE = 40
+    NOTIFY = 41
+    DELETE = 42
+    VENDOR_ID = 43
+    TS_I = 44
+    TS_R = 45
+    SK = 46
+    CP = 47
+    EAP = 48
+    SKF = 53
+
+
+class ProtocolId(IntEnum):
+    """RFC 7296 section 3.3.1."""
+
+    NONE = 0
+    IKE = 1
+    AH = 2
+    ESP = 3
+
+
+class TransformType(IntEnum):
+    """RFC 7296 section 3.3.2; additional key exchanges: RFC 9370 section 2.2.2."""
+
+    ENCR = 1
+    PRF = 2
+    INTEG = 3
+    KE = 4
+    ESN = 5
+    ADDKE1 = 6
+    ADDKE2 = 7
+    ADDKE3 = 8
+    ADDKE4 = 9
+    ADDKE5 = 10
+    ADDKE6 = 11
+    ADDKE7 = 12
+
+
+class Encr(IntEnum):
+    """Encryption transforms (RFC 7296 section 3.3.2 and the IANA registry)."""
+
+    DES3 = 3
+    NULL = 11
+    AES_CBC = 12
+    AES_CTR = 13
+    AES_CCM_8 = 14
+    AES_CCM_12 = 15
+    AES_CCM_16 = 16
+    AES_GCM_8 = 18
+    AES_GCM_12 = 19
+    AES_GCM_16 = 20
+    NULL_AES_GMAC = 21
+    CAMELLIA_CBC = 23
+    CAMELLIA_CTR = 24
+    CHACHA20_POLY1305 = 28
+
+
+class Prf(IntEnum):
+    """Pseudo-random functions."""
+
+    HMAC_MD5 = 1
+    HMAC_SHA1 = 2
+    AES128_XCBC = 4
+    HMAC_SHA2_256 = 5
+    HMAC_SHA2_384 = 6
+    HMAC_SHA2_512 = 7
+    AES128_CMAC = 8
+
+
+class Integ(IntEnum):
+    """Integrity transforms."""
+
+    NONE = 0
+    HMAC_MD5_96 = 1
+    HMAC_SHA1_96 = 2
+    AES_XCBC_96 = 5
+    AES_CMAC_96 = 8
+    AES_128_GMAC = 9
+    AES_192_GMAC = 10
+    AES_256_GMAC = 11
+    HMAC_SHA2_256_128 = 12
+    HMAC_SHA2_384_192 = 13
+    HMAC_SHA2_512_256 = 14
+
+
+class Ke(IntEnum):
+    """Key exchange methods (formerly Diffie-Hellman groups; RFC 9370 section 2.2.1)."""
+
+    NONE = 0
+    MODP_768 = 1
+    MODP_1024 = 2
+    MODP_1536 = 5
+    MODP_2048 = 14
+    MODP_3072 = 15
+    MODP_4096 = 16
+    MODP_6144 = 17
+    MODP_8192 = 18
+    ECP_256 = 19
+    ECP_384 = 20
+    ECP_521 = 21
+    MODP_1024_160 = 22
+    MODP_2048_224 = 23
+    MODP_2048_256 = 24
+    ECP_192 = 25
+    ECP_224 = 26
+    BRAINPOOL_P224 = 27
+    BRAINPOOL_P256 = 28
+    BRAINPOOL_P384 = 29
+    BRAINPOOL_P512 = 30
+    X25519 = 31
+    X448 = 32
+    ML_KEM_512 = 35
+    ML_KEM_768 = 36
+    ML_KEM_1024 = 37
+
+
+class Esn(IntEnum):
+    """RFC 7296 section 3.3.2, transform type 5."""
+
+    NO = 0
+    YES = 1
+
+
+class IdType(IntEnum):
+    """RFC 7296 section 3.5; ID_NULL: RFC 7619."""
+
+    IPV4_ADDR = 1
+    FQDN = 2
+    RFC822_ADDR = 3
+    IPV6_ADDR = 5
+    DER_ASN1_DN = 9
+    DER_ASN1_GN = 10
+    KEY_ID = 11
+    NULL = 13
+
+
+class CertEncoding(IntEnum):
+    """RFC 7296 section 3.6; RAW_PUBLIC_KEY: RFC 7670."""
+
+    PKCS7 = 1
+    X509_SIGNATURE = 4
+    CRL = 7
+    HASH_AND_URL_X509 = 12
+    HASH_AND_URL_BUNDLE = 13
+    OCSP = 14
+    RAW_PUBLIC_KEY = 15
+
+
+class AuthMethod(IntEnum):
+    """RFC 7296 section 3.8; ECDSA: RFC 4754; NULL: RFC 7619; DIGITAL_SIGNATURE: RFC 7427."""
+
+    RSA_SIGNATURE = 1
+    SHARED_KEY = 2
+    DSS_SIGNATURE = 3
+    ECDSA_SHA256_P256 = 9
+    ECDSA_SHA384_P384 = 10
+    ECDSA_SHA512_P521 = 11
+    NULL = 13
+    DIGITAL_SIGNATURE = 14
+
+
+class SignatureHash(IntEnum):
+    """RFC 7427 section 7; IDENTITY: RFC 8420."""
+
+    SHA1 = 1
+    SHA2_256 = 2
+    SHA2_384 = 3
+    SHA2_512 = 4
+    IDENTITY = 5
+
+
+class TsType(IntEnum):
+    """RFC 7296 section 3.13.1."""
+
+    IPV4_ADDR_RANGE = 7
+    IPV6_ADDR_RANGE = 8
+
+
+class CfgType(IntEnum):
+    """RFC 7296 section 3.15."""
+
+    REQUEST = 1
+    REPLY = 2
+    SET = 3
+    ACK = 4
+
+
+class CfgAttr(IntEnum):
+    """RFC 7296 section 3.15.1; split DNS: RFC 8598."""
+
+    INTERNAL_IP4_ADDRESS = 1
+    INTERNAL_IP4_NETMASK = 2
+    INTERNAL_IP4_DNS = 3
+    INTERNAL_IP4_NBNS = 4
+    INTERNAL_IP4_DHCP = 6
+    APPLICATION_VERSION = 7
+    INTERNAL_IP6_ADDRESS = 8
+    INTERNAL_IP6_DNS = 10
+    INTERNAL_IP6_DHCP = 12
+    INTERNAL_IP4_SUBNET = 13
+    SUPPORTED_ATTRIBUTES = 14
+    INTERNAL_IP6_SUBNET = 15
+    INTERNAL_DNS_DOMAIN = 25
+    INTERNAL_DNSSEC_TA = 26
+
+
+class NotifyType(IntEnum):
+    """RFC 7296 section 3.10.1 and the registry. Below 16384 is an error, from there on a status."""
+
+    UNSUPPORTED_CRITICAL_PAYLOAD = 1
+    INVALID_IKE_SPI = 4
+    INVALID_MAJOR_VERSION = 5
+    INVALID_SYNTAX = 7
+    INVALID_MESSAGE_ID = 9
+    INVALID_SPI = 11
+    NO_PROPOSAL_CHOSEN = 14
+    INVALID_KE_PAYLOAD = 17
+    AUTHENTICATION_FAILED = 24
+    SINGLE_PAIR_REQUIRED = 34
+    NO_ADDITIONAL_SAS = 35
+    INTERNAL_ADDRESS_FAILURE = 36
+    FAILED_CP_REQUIRED = 37
+    TS_UNACCEPTABLE = 38
+    INVALID_SELECTORS = 39
+    UNACCEPTABLE_ADDRESSES = 40
+    UNEXPECTED_NAT_DETECTED = 41
+    TEMPORARY_FAILURE = 43
+    CHILD_SA_NOT_FOUND = 44
+    INITIAL_CONTACT = 16384
+    SET_WINDOW_SIZE = 16385
+    ADDITIONAL_TS_POSSIBLE = 16386
+    IPCOMP_SUPPORTED = 16387
+    NAT_DETECTION_SOURCE_IP = 16388
+    NAT_DETECTION_DESTINATION_IP = 16389
+    COOKIE = 16390
+    USE_TRANSPORT_MODE = 16391
+    HTTP_CERT_LOOKUP_SUPPORTED = 16392
+    REKEY_SA = 16393
+    ESP_TFC_PADDING_NOT_SUPPORTED = 16394
+    NON_FIRST_FRAGMENTS_ALSO = 16395
+    MOBIKE_SUPPORTED = 16396
+    ADDITIONAL_IP4_ADDRESS = 16397
+    ADDITIONAL_IP6_ADDRESS = 16398
+    NO_ADDITIONAL_ADDRESSES = 16399
+    UPDATE_SA_ADDRESSES = 16400
+    COOKIE2 = 16401
+    NO_NATS_ALLOWED = 16402
+    AUTH_LIFETIME = 16403
+    MULTIPLE_AUTH_SUPPORTED = 16404
+    ANOTHER_AUTH_FOLLOWS = 16405
+    REDIRECT_SUPPORTED = 16406
+    REDIRECT = 16407
+    REDIRECTED_FROM = 16408
+    TICKET_LT_OPAQUE = 16409
+    TICKET_REQUEST = 16410
+    TICKET_ACK = 16411
+    TICKET_NACK = 16412
+    TICKET_OPAQUE = 16413
+    EAP_ONLY_AUTHENTICATION = 16417
+    CHILDLESS_IKEV2_SUPPORTED = 16418
+    QUICK_CRASH_DETECTION = 16419
+    IKEV2_FRAGMENTATION_SUPPORTED = 16430
+    SIGNATURE_HASH_ALGORITHMS = 16431
+    USE_PPK = 16435
+    PPK_IDENTITY = 16436
+    NO_PPK_AUTH = 16437
+    INTERMEDIATE_EXCHANGE_SUPPORTED = 16438
+    ADDITIONAL_KEY_EXCHANGE = 16441
+    SA_RESOURCE_INFO = 16444
+
+    @property
+    def is_error(self) -> bool:
+        """Whether this notify ends what it answers (RFC 7296 section 3.10.1)."""
+        return self < 16384
