@@ -1,0 +1,260 @@
+"""Which plain packets reach the TUN: routes and rules, planned as values, then put in place and taken back over netlink.
+
+A route for each remote network leads to the TUN, in a table of its own; one rule sends every packet there that does
+not carry our socket mark, so that our own IKE and ESP packets never enter a tunnel even where it covers everything.
+Only what this file put in place is ever changed or removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import socket
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, summarize_address_range
+from typing import Any
+
+from pyroute2 import AsyncIPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from fastesp.dataplane.base import Address, PolicyAction, Selector, TrapPolicy
+
+Network = IPv4Network | IPv6Network
+
+logger = logging.getLogger("fastesp.routes")
+
+PROTOCOL = 229
+"""``rtm_protocol`` of our routes, outside the range that rtnetlink(7) and routing daemons use: ``ip route`` shows whose they are."""
+
+FRA_ACTION_TABLE, FRA_ACTION_GOTO, FRA_ACTION_NOP = 1, 2, 3
+FIB_RULE_INVERT = 0x2
+FULL_MASK = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """``destination`` through the TUN, preferably from ``source``; or ``throw``: look further, in the ordinary tables."""
+
+    destination: Network
+    source: Address | None = None
+    throw: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PassRule:
+    """Packets that a policy lets pass in the clear skip the table. ``protocol`` 0 is any; ports are inclusive."""
+
+    source: Network
+    destination: Network
+    protocol: int = 0
+    source_ports: tuple[int, int] = (0, 65535)
+    destination_ports: tuple[int, int] = (0, 65535)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that should stand in our table and before our rule."""
+
+    routes: frozenset[Route] = frozenset()
+    passes: frozenset[PassRule] = frozenset()
+
+
+@lru_cache(maxsize=65536)
+def networks_of(start: Address, end: Address) -> tuple[Network, ...]:
+    """The fewest prefixes that cover a range of addresses."""
+    return tuple(summarize_address_range(start, end))  # type: ignore[type-var, arg-type]
+
+
+def plan(policies: Iterable[TrapPolicy], own: Sequence[Address]) -> Plan:
+    """Routes for the policies, given the addresses that this host has itself.
+
+    A destination that several policies share gets one route, with the first source that fits. Where a policy's remote side
+    covers its own local side (0.0.0.0/0 from a site), the site stays reachable: its networks are thrown back.
+    """
+    routes: dict[Network, Route] = {}
+    thrown: dict[Network, Route] = {}
+    passes: set[PassRule] = set()
+    for policy in policies:
+        for selector in policy.selectors:
+            if policy.action is PolicyAction.BYPASS:
+                passes.update(_pass_rules(selector))
+                continue
+            source = _source_within(selector, own)
+            for network in networks_of(selector.remote_start, selector.remote_end):
+                have = routes.get(network)
+                if have is None or (have.source is None and source is not None):
+                    routes[network] = Route(network, source)
+            if _remote_covers_local(selector):
+                for network in networks_of(selector.local_start, selector.local_end):
+                    thrown[network] = Route(network, throw=True)
+    kept = (route for network, route in thrown.items() if network not in routes)
+    return Plan(frozenset(routes.values()) | frozenset(kept), frozenset(passes))
+
+
+def _source_within(selector: Selector, own: Sequence[Address]) -> Address | None:
+    for address in own:
+        if address.version == selector.local_start.version and (
+            int(selector.local_start) <= int(address) <= int(selector.local_end)
+        ):
+            return address
+    return None
+
+
+def _remote_covers_local(selector: Selector) -> bool:
+    if selector.local_start.version != selector.remote_start.version:
+        return False
+    covers = int(selector.remote_start) <= int(selector.local_start) and int(selector.local_end) <= int(selector.remote_end)
+    same = (selector.remote_start, selector.remote_end) == (selector.local_start, selector.local_end)
+    return covers and not same
+
+
+def _pass_rules(selector: Selector) -> Iterable[PassRule]:
+    for source in networks_of(selector.local_start, selector.local_end):
+        for destination in networks_of(selector.remote_start, selector.remote_end):
+            yield PassRule(
+                source,
+                destination,
+                selector.protocol,
+                (selector.local_port_start, selector.local_port_end),
+                (selector.remote_port_start, selector.remote_port_end),
+            )
+
+
+def source_for(remote: Address, *, mark: int = 0, port: int = 500) -> Address | None:
+    """The address from which the routing table would send to ``remote``; ``None`` where nothing leads there.
+
+    Connecting a datagram socket sends nothing: it asks the kernel's routing decision, the mark included.
+    """
+    family = socket.AF_INET if remote.version == 4 else socket.AF_INET6
+    with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+        if mark:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+        probe.connect((str(remote), port))
+        text = probe.getsockname()[0].partition("%")[0]
+        return IPv4Address(text) if remote.version == 4 else IPv6Address(text)
+    return None
+
+
+class Router:
+    """Puts a :class:`Plan` in place on the TUN and takes it back. Errors are logged with what would have been done."""
+
+    def __init__(self, tun: str, *, table: int, mark: int) -> None:
+        self._tun = tun
+        self._table = table
+        self._mark = mark
+        self._index = 0
+        self._netlink: AsyncIPRoute | None = None
+        self._installed = Plan()
+        self._rules: list[dict[str, Any]] = []
+
+    async def start(self, *, mtu: int) -> None:
+        """Bring the TUN up and add the rules. Raises :class:`OSError` where the TUN is not there."""
+        netlink = AsyncIPRoute()
+        self._netlink = netlink
+        found = await netlink.link_lookup(ifname=self._tun)
+        if not found:
+            raise OSError(errno.ENODEV, f"routes: no interface {self._tun!r}: the data plane did not make its TUN")
+        self._index = found[0]
+        await netlink.link("set", index=self._index, state="up", mtu=mtu)
+        for family in (socket.AF_INET, socket.AF_INET6):
+            # The nop is where a pass rule jumps to: just behind the rule that it must skip.
+            await self._add_rule(family=family, priority=self._table + 1, action=FRA_ACTION_NOP)
+            await self._add_rule(
+                family=family,
+                priority=self._table,
+                table=self._table,
+                fwmark=self._mark,
+                fwmask=FULL_MASK,
+                flags=FIB_RULE_INVERT,
+            )
+
+    async def own_addresses(self) -> tuple[Address, ...]:
+        """The global addresses of this host, loopback left out, in the kernel's order."""
+        assert self._netlink is not None
+        found: list[Address] = []
+        async for message in await self._netlink.addr("dump"):
+            text = message.get("local") or message.get("address")
+            if not text:
+                continue
+            address = IPv4Address(text) if message["family"] == socket.AF_INET else IPv6Address(text)
+            if not (address.is_loopback or address.is_link_local):
+                found.append(address)
+        return tuple(found)
+
+    async def apply(self, wanted: Plan) -> None:
+        """Change what differs from what we put in place before."""
+        have, self._installed = self._installed, wanted
+        for route in have.routes - wanted.routes:
+            if not any(new.destination == route.destination for new in wanted.routes):
+                await self._route("del", route)
+        for route in wanted.routes - have.routes:
+            await self._route("replace", route)
+        for rule in have.passes - wanted.passes:
+            await self._pass_rule("del", rule)
+        for rule in wanted.passes - have.passes:
+            await self._pass_rule("add", rule)
+
+    async def stop(self) -> None:
+        """Remove every route and rule that is ours."""
+        if self._netlink is None:
+            return
+        if self._index:
+            await self.apply(Plan())
+        for rule in reversed(self._rules):
+            with contextlib.suppress(NetlinkError):
+                await self._netlink.rule("del", **rule)
+        self._rules.clear()
+        self._netlink.close()
+        self._netlink = None
+
+    async def _add_rule(self, **rule: Any) -> None:
+        assert self._netlink is not None
+        try:
+            await self._netlink.rule("add", **rule)
+        except NetlinkError as error:
+            if error.code != errno.EEXIST:  # the very same rule: left by a gateway that was killed, ours now
+                logger.warning("cannot add rule %s: %s", rule, error)
+                return
+        self._rules.append(rule)
+
+    async def _route(self, verb: str, route: Route) -> None:
+        assert self._netlink is not None
+        request: dict[str, Any] = {"dst": str(route.destination), "table": self._table, "proto": PROTOCOL}
+        if route.throw:
+            request["type"] = "throw"
+        else:
+            request["oif"] = self._index
+        if route.source is not None:
+            request["prefsrc"] = str(route.source)
+        try:
+            await self._netlink.route(verb, **request)
+        except NetlinkError as error:
+            if verb == "del" and error.code in (errno.ESRCH, errno.ENOENT):
+                return
+            logger.warning("cannot %s route to %s by %s in table %d: %s", verb, route.destination, self._tun, self._table, error)
+
+    async def _pass_rule(self, verb: str, rule: PassRule) -> None:
+        assert self._netlink is not None
+        request: dict[str, Any] = {
+            "family": socket.AF_INET if rule.source.version == 4 else socket.AF_INET6,
+            "priority": self._table - 1,
+            "src": str(rule.source.network_address),
+            "src_len": rule.source.prefixlen,
+            "dst": str(rule.destination.network_address),
+            "dst_len": rule.destination.prefixlen,
+            "action": FRA_ACTION_GOTO,
+            "goto": self._table + 1,
+        }
+        if rule.protocol:
+            request["ip_proto"] = rule.protocol
+        for key, ports in (("sport_range", rule.source_ports), ("dport_range", rule.destination_ports)):
+            if ports != (0, 65535) and rule.protocol:
+                request[key] = f"{ports[0]}:{ports[1]}"
+        try:
+            await self._netlink.rule(verb, **request)
+        except NetlinkError as error:
+            if verb == "add" or error.code not in (errno.ESRCH, errno.ENOENT):
+                logger.warning("cannot %s rule for %s -> %s: %s", verb, rule.source, rule.destination, error)
