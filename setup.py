@@ -22,9 +22,13 @@ FLAVOUR = os.environ.get("FASTESP_BUILD", "release")
 
 LIBRARIES = {
     "fastesp.engine.aead_ipsecmb": ["IPSec_MB"],
+    "fastesp.steering.steer": ["bpf"],
 }
 DEFAULT_LIBRARIES = ["crypto"]
-OPTIONAL = {"fastesp.engine.aead_ipsecmb": Path("/usr/include/intel-ipsec-mb.h")}
+OPTIONAL = {
+    "fastesp.engine.aead_ipsecmb": Path("/usr/include/intel-ipsec-mb.h"),
+    "fastesp.steering.steer": Path("/usr/include/bpf/libbpf.h"),
+}
 """Extensions that are left out, with a word, where the header they need is not installed."""
 
 COMPILE = {
@@ -49,7 +53,7 @@ def extensions() -> list[Extension]:
             Extension(
                 name,
                 [str(relative)],
-                include_dirs=[numpy.get_include()],
+                include_dirs=[numpy.get_include(), "bpf"],
                 libraries=LIBRARIES.get(name, []) + DEFAULT_LIBRARIES,
                 extra_compile_args=["-Wno-unused-function", *COMPILE[FLAVOUR]],
                 extra_link_args=LINK[FLAVOUR],
