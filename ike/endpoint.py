@@ -1,0 +1,188 @@
+"""An IKEv2 endpoint: datagrams, commands and the time go in; datagrams and events come out.
+
+No socket, no thread, no clock. A program feeds :meth:`Endpoint.receive_datagram`, sends what
+:meth:`Endpoint.datagrams_to_send` hands out, calls :meth:`Endpoint.handle_timeout` when
+:meth:`Endpoint.next_timeout` has passed, and drains :meth:`Endpoint.next_event`. ``now`` is seconds of any clock that
+never goes back, the same one in every call. Randomness, SPIs and the wall clock are injected: the same inputs give
+the same outputs, byte for byte (as far as the signature scheme of a certificate allows).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from .config import Connection
+from .credentials import Credentials
+from .errors import LocalError, PeerError, SilentDrop
+from .events import Event, Path
+from .sa import admission
+from .sa.core import BUCKET_BITS, Core
+from .sa.ike_sa import IkeSa
+from .status import IkeSaInfo
+from .timing import Timing
+from .wire.header import pull_header
+from .wire.selectors import Address, TrafficSelector
+
+
+class Endpoint:
+    """Both roles, any number of peers.
+
+    ``connections`` and ``credentials`` are asked anew for every negotiation: what is up keeps what it negotiated.
+    ``random(n)`` gives n bytes fit for keys. ``child_spi(protocol)`` gives a fresh inbound SPI for protocol 3 (ESP) or
+    2 (AH). ``wall_clock`` says the date certificates are judged by. ``inbound_activity(child_id)`` says when the data
+    plane last received on a CHILD_SA, in the time of ``now`` (0.0: never), so that a busy peer is not asked whether it
+    is alive. ``bucket`` (12 bits) marks our half of the IKE SPIs, so that steering can tell the owner of a datagram.
+    """
+
+    def __init__(
+        self,
+        connections: Callable[[], Sequence[Connection]],
+        credentials: Credentials,
+        *,
+        random: Callable[[int], bytes] = secrets.token_bytes,
+        child_spi: Callable[[int], int],
+        wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        inbound_activity: Callable[[int], float] = lambda child_id: 0.0,  # noqa: ARG005 - the callback's shape
+        timing: Timing = Timing(),
+        bucket: int = 0,
+    ) -> None:
+        if not 0 <= bucket < 1 << BUCKET_BITS:
+            raise LocalError("bad-bucket", f"bucket {bucket} does not fit into {BUCKET_BITS} bits")
+        self._core = Core(
+            connections,
+            credentials,
+            random=random,
+            child_spi=child_spi,
+            wall_clock=wall_clock,
+            inbound_activity=inbound_activity,
+            timing=timing,
+            bucket=bucket,
+        )
+
+    # The five verbs.
+
+    def receive_datagram(self, data: bytes, path: Path, now: float) -> None:
+        """A datagram came in over ``path``, without the non-ESP marker. Never raises for what a peer sent."""
+        core = self._core
+        try:
+            header = pull_header(data)
+            sa = core.by_spi.get(header.spi_r if header.from_initiator else header.spi_i)
+            if sa is None:
+                admission.receive(core, header, data, path, now)
+            else:
+                sa.receive(header, data, path, now)
+        except SilentDrop as drop:
+            core.drop(drop.code)
+        except PeerError as error:
+            # Only what cannot be tied to a negotiation gets here.
+            core.drop(error.code)
+
+    def datagrams_to_send(self, now: float) -> list[tuple[bytes, Path]]:
+        """What is to go out now, in order; each is handed out once. ``Path`` says from where to where."""
+        del now
+        outgoing = list(self._core.outgoing)
+        self._core.outgoing.clear()
+        return outgoing
+
+    def next_timeout(self) -> float | None:
+        """When :meth:`handle_timeout` wants to be called, ``None``: not before something else happens."""
+        return self._core.next_alarm()
+
+    def handle_timeout(self, now: float) -> None:
+        """Do what is due at ``now``: send again, give up, rekey, check on a silent peer."""
+        for sa in self._core.due(now):
+            sa.handle_timeout(now)
+
+    def next_event(self) -> Event | None:
+        """What happened, oldest first; ``None`` where nothing is left."""
+        events = self._core.events
+        return events.popleft() if events else None
+
+    # Commands. Each raises LocalError for what does not exist; what comes of it are events.
+
+    def initiate(
+        self,
+        connection: str,
+        child: str | None,
+        now: float,
+        *,
+        local: Address,
+        remote: Address,
+        packet: tuple[TrafficSelector, TrafficSelector] | None = None,
+    ) -> int:
+        """Bring up a CHILD_SA (``None``: the IKE SA alone) and return the id of the IKE SA that carries it.
+
+        An IKE SA of that connection which is up or coming up is used. ``local`` and ``remote`` are the addresses to
+        use, resolved. ``packet`` is the packet that asked for the tunnel, as (source, destination): it leads the
+        traffic selectors (RFC 7296 section 2.9).
+        """
+        core = self._core
+        wanted = core.connection(connection)
+        if wanted is None:
+            raise LocalError("no-such-connection", f"no connection is named {connection!r}")
+        if child is not None and wanted.child(child) is None:
+            raise LocalError("no-such-child", f"connection {connection!r} has no child named {child!r}")
+        config = wanted.child(child) if child is not None else None
+        for sa in core.by_id.values():
+            if sa.connection is not None and sa.connection.name == connection and sa.takes_children:
+                if config is not None:
+                    sa.want_child(config, packet, now)
+                return sa.ike_id
+        path = Path(local, wanted.local_port, remote, wanted.remote_port)
+        return IkeSa.initiate(core, wanted, config, packet, path, now).ike_id
+
+    def terminate_ike(self, ike_id: int, now: float) -> None:
+        """Delete an IKE SA and all it carries; one that is not up yet is given up at once."""
+        self._sa(ike_id).terminate(now)
+
+    def terminate_child(self, child_id: int, now: float) -> None:
+        """Delete one CHILD_SA."""
+        self._sa_of_child(child_id).terminate_child(child_id, now)
+
+    def rekey_ike(self, ike_id: int, now: float) -> None:
+        """Replace an IKE SA by a fresh one; its CHILD_SAs move over."""
+        self._sa(ike_id).rekey(now)
+
+    def rekey_child(self, child_id: int, now: float) -> None:
+        """Replace a CHILD_SA by a fresh one: also what to call at a soft limit of bytes or packets."""
+        self._sa_of_child(child_id).rekey_child(child_id, now)
+
+    def expire_child(self, child_id: int, now: float) -> None:
+        """The data plane reached a hard limit: the CHILD_SA is deleted at once."""
+        self._sa_of_child(child_id).expire_child(child_id, now)
+
+    def check_liveness(self, ike_id: int, now: float) -> None:
+        """Ask the peer whether it is alive, whatever ``dpd_delay`` says."""
+        self._sa(ike_id).check_liveness(now)
+
+    # Questions.
+
+    def ike_sas(self) -> list[IkeSaInfo]:
+        """Every IKE SA with its CHILD_SAs, oldest first."""
+        return [sa.info() for sa in self._core.by_id.values()]
+
+    @property
+    def half_open(self) -> int:
+        """IKE SAs that a peer asked for and has not authenticated yet."""
+        return self._core.doorkeeper.half_open
+
+    @property
+    def drops(self) -> Mapping[str, int]:
+        """Datagrams that were dropped without an answer, by reason."""
+        return dict(self._core.drops)
+
+    def _sa(self, ike_id: int) -> IkeSa:
+        sa = self._core.by_id.get(ike_id)
+        if sa is None:
+            raise LocalError("no-such-ike-sa", f"there is no IKE SA {ike_id}")
+        return sa
+
+    def _sa_of_child(self, child_id: int) -> IkeSa:
+        for sa in self._core.by_id.values():
+            if child_id in sa.children:
+                return sa
+        raise LocalError("no-such-child-sa", f"there is no CHILD_SA {child_id}")
+
+

@@ -1,0 +1,160 @@
+"""What all IKE SAs of an endpoint share: the injected world, what goes out, and how they find each other."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING
+
+from ..config import Connection
+from ..credentials import Credentials
+from ..events import Event, Path
+from ..timing import Timing
+from .cookies import Doorkeeper
+
+if TYPE_CHECKING:
+    from .ike_sa import IkeSa
+
+BUCKET_BITS = 12
+
+
+class Core:
+    """One for each endpoint."""
+
+    __slots__ = (
+        "_alarms",
+        "_last_child_id",
+        "_last_ike_id",
+        "bucket",
+        "by_id",
+        "by_spi",
+        "child_spi",
+        "connections",
+        "credentials",
+        "doorkeeper",
+        "drops",
+        "events",
+        "inbound_activity",
+        "outgoing",
+        "random",
+        "timing",
+        "wall_clock",
+    )
+
+    def __init__(
+        self,
+        connections: Callable[[], Sequence[Connection]],
+        credentials: Credentials,
+        *,
+        random: Callable[[int], bytes],
+        child_spi: Callable[[int], int],
+        wall_clock: Callable[[], datetime],
+        inbound_activity: Callable[[int], float],
+        timing: Timing,
+        bucket: int,
+    ) -> None:
+        self.connections = connections
+        self.credentials = credentials
+        self.random = random
+        self.child_spi = child_spi
+        self.wall_clock = wall_clock
+        self.inbound_activity = inbound_activity
+        self.timing = timing
+        self.bucket = bucket
+        self.doorkeeper = Doorkeeper(random, timing)
+        self.events: deque[Event] = deque()
+        self.outgoing: deque[tuple[bytes, Path]] = deque()
+        self.drops: Counter[str] = Counter()
+        self.by_id: dict[int, IkeSa] = {}
+        self.by_spi: dict[bytes, IkeSa] = {}
+        self._alarms: list[tuple[float, int]] = []
+        self._last_ike_id = 0
+        self._last_child_id = 0
+
+    # Numbers.
+
+    def ike_id(self) -> int:
+        """A fresh number for an IKE SA."""
+        self._last_ike_id += 1
+        return self._last_ike_id
+
+    def child_id(self) -> int:
+        """A fresh number for a CHILD_SA."""
+        self._last_child_id += 1
+        return self._last_child_id
+
+    def ike_spi(self) -> bytes:
+        """A fresh IKE SPI: the owner's bucket in its first 12 bits, the rest random, never zero."""
+        while True:
+            value = int.from_bytes(self.random(8), "big") & ((1 << (64 - BUCKET_BITS)) - 1)
+            spi = (self.bucket << (64 - BUCKET_BITS) | value).to_bytes(8, "big")
+            if value and spi not in self.by_spi:
+                return spi
+
+    def fraction(self) -> float:
+        """A random number, 0 <= x < 1."""
+        return int.from_bytes(self.random(4), "big") / 2**32
+
+    # What goes out.
+
+    def emit(self, event: Event) -> None:
+        """Tell the embedding program."""
+        self.events.append(event)
+
+    def send(self, datagrams: Sequence[bytes], path: Path) -> None:
+        """Put datagrams on their way."""
+        self.outgoing.extend((datagram, path) for datagram in datagrams)
+
+    def drop(self, code: str) -> None:
+        """Count a datagram that nobody will answer."""
+        self.drops[code] += 1
+
+    # The IKE SAs.
+
+    def register(self, sa: IkeSa) -> None:
+        """From now on datagrams and timers find it."""
+        self.by_id[sa.ike_id] = sa
+        self.by_spi[sa.local_spi] = sa
+
+    def forget(self, sa: IkeSa) -> None:
+        """It is gone."""
+        self.by_id.pop(sa.ike_id, None)
+        if self.by_spi.get(sa.local_spi) is sa:
+            del self.by_spi[sa.local_spi]
+
+    def connection(self, name: str) -> Connection | None:
+        """The connection of that name as it is configured now."""
+        return next((c for c in self.connections() if c.name == name), None)
+
+    def others_between(self, sa: IkeSa) -> Iterator[IkeSa]:
+        """Established IKE SAs between the same two identities, ``sa`` itself left out."""
+        for other in list(self.by_id.values()):
+            same = other.local_id == sa.local_id and other.remote_id == sa.remote_id
+            if other is not sa and same and other.is_usable:
+                yield other
+
+    # Time. An SA may have set an earlier or later alarm since: what the heap holds is only when to look.
+
+    def wake_at(self, when: float, sa: IkeSa) -> None:
+        """Look at ``sa`` no later than ``when``."""
+        heappush(self._alarms, (when, sa.ike_id))
+
+    def next_alarm(self) -> float | None:
+        """When somebody has to be looked at."""
+        while self._alarms:
+            when, ike_id = self._alarms[0]
+            sa = self.by_id.get(ike_id)
+            if sa is not None and sa.next_timeout() == when:
+                return when
+            heappop(self._alarms)
+        return None
+
+    def due(self, now: float) -> Iterator[IkeSa]:
+        """Every IKE SA whose alarm has gone off, each once a round."""
+        while self._alarms and self._alarms[0][0] <= now:
+            when, ike_id = heappop(self._alarms)
+            sa = self.by_id.get(ike_id)
+            if sa is not None and sa.next_timeout() == when:
+                yield sa

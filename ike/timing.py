@@ -1,0 +1,47 @@
+"""How long, how often and how many: the limits of an endpoint in one value, with strongSwan's names and defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Times in seconds, sizes in bytes. The names are strongswan.conf's below ``charon``.
+
+    A request is sent again after ``retransmit_timeout * retransmit_base ** n`` seconds, ``retransmit_tries`` times; the
+    wait after the last try ends the attempt: 4, 7, 13, 23, 42 and 76 s, 165 s in all.
+    """
+
+    retransmit_timeout: float = 4.0
+    retransmit_base: float = 1.8
+    retransmit_tries: int = 5
+    retransmit_limit: float = 0.0
+    """No wait is longer than this; 0: no limit."""
+
+    half_open_timeout: float = 30.0
+    """A peer that asked for an IKE SA has this long to prove who it is."""
+    cookie_threshold: int = 30
+    """Half-open IKE SAs from which on every IKE_SA_INIT needs a cookie (RFC 7296 section 2.6)."""
+    cookie_threshold_ip: int = 3
+    """The same, counted for one source address. A source that returns its cookie is never blocked: 2,000 tunnels may
+    stand behind one address."""
+    half_open_limit: int = 50_000
+    """Half-open IKE SAs from which on an IKE_SA_INIT is dropped, cookie or not."""
+
+    fragment_size: int = 1280
+    """The longest IP packet that an IKE message makes before it is cut into fragments (RFC 7383)."""
+    max_message: int = 65_000
+    """The longest message that is put together from fragments."""
+
+    delete_timeout: float = 30.0
+    """An IKE SA that was replaced and is not deleted by its peer is forgotten after this."""
+    retry_interval: float = 5.0
+    """Base of the wait after TEMPORARY_FAILURE (RFC 7296 section 2.25); up to as much again is added at random."""
+    max_children: int = 1024
+    """CHILD_SAs of one IKE SA; one more is refused with NO_ADDITIONAL_SAS."""
+
+    def wait(self, tries: int) -> float:
+        """How long to wait for an answer once a request was sent ``tries`` + 1 times."""
+        seconds = self.retransmit_timeout * self.retransmit_base**tries
+        return min(seconds, self.retransmit_limit) if self.retransmit_limit else seconds
