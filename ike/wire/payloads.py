@@ -177,7 +177,7 @@ class EapPayload:
 
 @dataclass(frozen=True, slots=True)
 class SkPayload:
-    """Encrypted and Authenticated (RFC 7296 section 3.14), still sealed. ``first`` is the type of the first inner payload.
+    """Encrypted and Authenticated (RFC 7296 section 3.14), still sealed. ``first`` is the first inner payload's type.
 
     ``body`` is IV, ciphertext and ICV. Always the last payload of its message.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, IPv4Network, IPv6Network, summarize_address_range
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, summarize_address_range
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -26,7 +26,9 @@ class TrafficSelector:
     end_port: int = 65535
 
     @classmethod
-    def of_network(cls, network: Network, protocol: int = 0, start_port: int = 0, end_port: int = 65535) -> TrafficSelector:
+    def of_network(
+        cls, network: Network, protocol: int = 0, start_port: int = 0, end_port: int = 65535
+    ) -> TrafficSelector:
         """The selector that covers a whole network."""
         return cls(network.network_address, network.broadcast_address, protocol, start_port, end_port)
 
@@ -61,7 +63,7 @@ class TrafficSelector:
 
     def networks(self) -> tuple[Network, ...]:
         """The fewest prefixes that cover the address range exactly."""
-        return tuple(summarize_address_range(self.start, self.end))  # type: ignore[type-var,arg-type]
+        return tuple(summarize_address_range(self.start, self.end))
 
     def __str__(self) -> str:
         """As ``swanctl --list-sas`` writes it: ``10.1.0.0/16[tcp/80]``, a range where no prefix fits."""
@@ -70,7 +72,9 @@ class TrafficSelector:
         any_port = (self.start_port, self.end_port) == (0, 65535)
         if not self.protocol and any_port:
             return text
-        protocol = {1: "icmp", 6: "tcp", 17: "udp", 58: "ipv6-icmp", 132: "sctp"}.get(self.protocol, str(self.protocol or ""))
+        protocol = {1: "icmp", 6: "tcp", 17: "udp", 58: "ipv6-icmp", 132: "sctp"}.get(
+            self.protocol, str(self.protocol or "")
+        )
         if any_port:
             return f"{text}[{protocol}]"
         if self.is_opaque:
