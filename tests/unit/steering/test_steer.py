@@ -27,8 +27,10 @@ pytestmark = [
 
 XDP_DROP, XDP_PASS = 1, 2
 SPI = 0x1234_5678
-V4 = Ether() / IP(src="203.0.113.10", dst="198.51.100.20")
-V6 = Ether() / IPv6(src="2001:db8::1", dst="2001:db8::2")
+# Addresses are given: scapy would otherwise ask the network for its neighbours.
+LINK = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
+V4 = LINK / IP(src="203.0.113.10", dst="198.51.100.20")
+V6 = LINK / IPv6(src="2001:db8::1", dst="2001:db8::2")
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +66,9 @@ ESP_PACKET = ESP(spi=SPI, seq=1, data=b"x" * 40)
         V4 / AH(spi=SPI, seq=1, icv=b"0" * 16),
         V4 / UDP(sport=4500, dport=4500) / ESP_PACKET,
         V6 / UDP(sport=4500, dport=4500) / ESP_PACKET,
-        Ether() / Dot1Q(vlan=7) / IP() / ESP_PACKET,
-        Ether() / Dot1Q(vlan=7) / Dot1Q(vlan=8) / IP() / ESP_PACKET,
-        Ether() / IP(options=b"\x94\x04\x00\x00") / ESP_PACKET,
+        LINK / Dot1Q(vlan=7) / IP() / ESP_PACKET,
+        LINK / Dot1Q(vlan=7) / Dot1Q(vlan=8) / IP() / ESP_PACKET,
+        LINK / IP(options=b"\x94\x04\x00\x00") / ESP_PACKET,
         V6 / IPv6ExtHdrHopByHop() / IPv6ExtHdrDestOpt() / ESP_PACKET,
     ],
     ids=lambda frame: frame.summary(),
@@ -82,15 +84,15 @@ def test_an_spi_is_found_and_looked_up(steering: steer.Steering, frame: Packet) 
 @pytest.mark.parametrize(
     ("frame", "action", "reason"),
     [
-        (Ether() / ARP(), XDP_PASS, steer.Reason.NOT_IPSEC),
+        (LINK / ARP(), XDP_PASS, steer.Reason.NOT_IPSEC),
         (V4 / ICMP(), XDP_PASS, steer.Reason.NOT_IPSEC),
         (V4 / UDP(dport=500) / Raw(b"x" * 28), XDP_PASS, steer.Reason.NOT_IPSEC),
         (V4 / UDP(dport=4500) / Raw(bytes(4) + b"x" * 28), XDP_PASS, steer.Reason.IKE),
         (V4 / UDP(dport=4500) / Raw(b"\xff"), XDP_DROP, steer.Reason.KEEPALIVE),
-        (Ether() / IP(flags="MF") / ESP_PACKET, XDP_PASS, steer.Reason.FRAGMENT),
-        (Ether() / IP(frag=100, proto=50) / Raw(b"x" * 40), XDP_PASS, steer.Reason.FRAGMENT),
+        (LINK / IP(flags="MF") / ESP_PACKET, XDP_PASS, steer.Reason.FRAGMENT),
+        (LINK / IP(frag=100, proto=50) / Raw(b"x" * 40), XDP_PASS, steer.Reason.FRAGMENT),
         (V6 / IPv6ExtHdrFragment(m=1) / ESP_PACKET, XDP_PASS, steer.Reason.FRAGMENT),
-        (Ether() / IP(proto=50, ihl=4) / Raw(b"x" * 40), XDP_PASS, steer.Reason.DOUBT),
+        (LINK / IP(proto=50, ihl=4) / Raw(b"x" * 40), XDP_PASS, steer.Reason.DOUBT),
         (V4 / ESP(spi=0, seq=1, data=b"x" * 40), XDP_PASS, steer.Reason.DOUBT),
     ],
     ids=str,
