@@ -1,0 +1,1 @@
+"""What is measured, beside whom. ``python -m benchmarks.NAME --json FILE [--quick]``."""
