@@ -1,0 +1,58 @@
+"""Algorithms by name, with the sizes that ESP and AH need of them. Numbers are IANA's IKEv2 transform numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Encryption:
+    """A cipher. ``salt``, ``iv``, ``icv``, ``block`` in bytes; ``icv`` is zero where a separate integrity algorithm is needed."""
+
+    number: int
+    key_bits: tuple[int, ...]
+    salt: int
+    iv: int
+    icv: int
+    block: int
+
+    @property
+    def is_aead(self) -> bool:
+        """Whether it authenticates by itself."""
+        return self.icv != 0
+
+
+@dataclass(frozen=True, slots=True)
+class Integrity:
+    """An authentication algorithm. ``key`` and ``icv`` in bytes; ``iv`` precedes the ICV within AH (RFC 4543 section 5)."""
+
+    number: int
+    key: tuple[int, ...]
+    icv: int
+    salt: int = 0
+    iv: int = 0
+
+
+AES = (128, 192, 256)
+
+ENCRYPTION: dict[str, Encryption] = {
+    "null": Encryption(11, (0,), salt=0, iv=0, icv=0, block=1),  # RFC 2410
+    "aes-cbc": Encryption(12, AES, salt=0, iv=16, icv=0, block=16),  # RFC 3602
+    "aes-ctr": Encryption(13, AES, salt=4, iv=8, icv=0, block=1),  # RFC 3686
+    "aes-gcm-8": Encryption(18, AES, salt=4, iv=8, icv=8, block=1),  # RFC 4106
+    "aes-gcm-12": Encryption(19, AES, salt=4, iv=8, icv=12, block=1),
+    "aes-gcm-16": Encryption(20, AES, salt=4, iv=8, icv=16, block=1),
+    "aes-gmac": Encryption(21, AES, salt=4, iv=8, icv=16, block=1),  # RFC 4543: authentication only
+    "chacha20-poly1305": Encryption(28, (256,), salt=4, iv=8, icv=16, block=1),  # RFC 7634
+}
+
+INTEGRITY: dict[str, Integrity] = {
+    "hmac-sha1": Integrity(2, (20,), icv=12),  # RFC 2404
+    "aes-gmac": Integrity(9, (16, 24, 32), icv=16, salt=4, iv=8),  # RFC 4543, AH only
+    "hmac-sha2-256": Integrity(12, (32,), icv=16),  # RFC 4868
+    "hmac-sha2-384": Integrity(13, (48,), icv=24),
+    "hmac-sha2-512": Integrity(14, (64,), icv=32),
+}
+
+SUITES: frozenset[str] = frozenset(ENCRYPTION) | frozenset(INTEGRITY)
+"""Every name that :class:`fastesp.dataplane.base.Suite` may carry."""
