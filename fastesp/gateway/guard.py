@@ -67,7 +67,9 @@ def ruleset(table: str, tun: str, policies: Iterable[TrapPolicy], ports: Iterabl
 def _guard_lines(selector: Selector, match: str) -> list[str]:
     lines = []
     family = "ip" if selector.local_start.version == 4 else "ip6"
-    inside = int(selector.remote_start) <= int(selector.local_start) and int(selector.local_end) <= int(selector.remote_end)
+    inside = int(selector.remote_start) <= int(selector.local_start) and int(selector.local_end) <= int(
+        selector.remote_end
+    )
     same = (selector.remote_start, selector.remote_end) == (selector.local_start, selector.local_end)
     if inside and not same:
         # A tunnel to everywhere: what the site says to itself is no tunnel's business.

@@ -65,7 +65,7 @@ class Plan:
 @lru_cache(maxsize=65536)
 def networks_of(start: Address, end: Address) -> tuple[Network, ...]:
     """The fewest prefixes that cover a range of addresses."""
-    return tuple(summarize_address_range(start, end))  # type: ignore[type-var, arg-type]
+    return tuple(summarize_address_range(start, end))
 
 
 def plan(policies: Iterable[TrapPolicy], own: Sequence[Address]) -> Plan:
@@ -106,7 +106,9 @@ def _source_within(selector: Selector, own: Sequence[Address]) -> Address | None
 def _remote_covers_local(selector: Selector) -> bool:
     if selector.local_start.version != selector.remote_start.version:
         return False
-    covers = int(selector.remote_start) <= int(selector.local_start) and int(selector.local_end) <= int(selector.remote_end)
+    covers = int(selector.remote_start) <= int(selector.local_start) and int(selector.local_end) <= int(
+        selector.remote_end
+    )
     same = (selector.remote_start, selector.remote_end) == (selector.local_start, selector.local_end)
     return covers and not same
 
@@ -234,7 +236,9 @@ class Router:
         except NetlinkError as error:
             if verb == "del" and error.code in (errno.ESRCH, errno.ENOENT):
                 return
-            logger.warning("cannot %s route to %s by %s in table %d: %s", verb, route.destination, self._tun, self._table, error)
+            logger.warning(
+                "cannot %s route to %s by %s in table %d: %s", verb, route.destination, self._tun, self._table, error
+            )
 
     async def _pass_rule(self, verb: str, rule: PassRule) -> None:
         assert self._netlink is not None

@@ -1,0 +1,231 @@
+"""CHILD_SAs and traps on their way into the data plane and out of it again, and what the host must know of them.
+
+An SA goes in at ChildSaEstablished, sends from OutboundReady on, is retired when a newer one replaced it, and goes at
+ChildSaDeleted. A trap stays from the load of its connection until its unload, under whatever SAs come and go.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from fastesp.dataplane.base import (
+    Address,
+    DataPlane,
+    OuterPath,
+    Placement,
+    PolicyAction,
+    SaCounters,
+    Selector,
+    TrapPolicy,
+)
+from ike.config import AddressTemplate, Child, Connection, Mode
+from ike.events import ChildSaEstablished, Path
+
+from .translate import child_sa, configured_selectors, outer_path, selectors_of
+
+FIRST_REQID = 1
+
+ReqidKey = tuple[tuple[Selector, ...], tuple[int, int], tuple[int, int], int, int]
+
+
+class Reqids:
+    """A number for each distinct set of selectors and marks, the same as long as anything uses it (as strongSwan gives them)."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[ReqidKey, tuple[int, int]] = {}
+        self._used: dict[int, int] = {}
+        self._next = FIRST_REQID
+
+    def take(self, key: ReqidKey, fixed: int = 0) -> int:
+        """The number for ``key``, or ``fixed`` where the configuration names one; to be given back with :meth:`release`."""
+        if fixed:
+            self._used[fixed] = self._used.get(fixed, 0) + 1
+            return fixed
+        number, uses = self._by_key.get(key, (0, 0))
+        if not uses:
+            while self._next in self._used:
+                self._next += 1
+            number, self._next = self._next, self._next + 1
+        self._by_key[key] = (number, uses + 1)
+        self._used[number] = self._used.get(number, 0) + 1
+        return number
+
+    def release(self, key: ReqidKey, number: int) -> None:
+        """Give one use back."""
+        self._used[number] = self._used.get(number, 1) - 1
+        if self._used[number] <= 0:
+            del self._used[number]
+        have, uses = self._by_key.get(key, (0, 0))
+        if have == number and uses > 1:
+            self._by_key[key] = (number, uses - 1)
+        elif have == number and uses:
+            del self._by_key[key]
+
+
+@dataclass(slots=True)
+class Tunnel:
+    """An installed CHILD_SA, as the gateway keeps it beside the endpoint's own record."""
+
+    ike_id: int
+    child_id: int
+    connection: str
+    config: Child
+    reqid: int
+    key: ReqidKey = field(repr=False)
+    policy: TrapPolicy = field(repr=False)
+    placement: Placement
+    sending: bool = False
+
+    @property
+    def name(self) -> str:
+        """``connection/child``."""
+        return self.policy.name
+
+
+@dataclass(slots=True)
+class Trap:
+    """A policy without SA: a trap, or what the configuration lets pass or drops."""
+
+    connection: str
+    child: Child
+    policy: TrapPolicy
+    key: ReqidKey = field(repr=False)
+
+
+class Tunnels:
+    """All SAs and traps of this gateway; ``changed`` is called whenever the set of policies did change."""
+
+    def __init__(self, dataplane: DataPlane, changed: Callable[[], None], *, placement: str = "auto") -> None:
+        self._dataplane = dataplane
+        self._changed = changed
+        self._placement = placement
+        self._reqids = Reqids()
+        self._tunnels: dict[int, Tunnel] = {}
+        self._traps: dict[str, Trap] = {}
+
+    def __iter__(self) -> Iterator[Tunnel]:
+        return iter(tuple(self._tunnels.values()))
+
+    def get(self, child_id: int) -> Tunnel | None:
+        """The installed SA of that number."""
+        return self._tunnels.get(child_id)
+
+    @property
+    def traps(self) -> tuple[Trap, ...]:
+        """Traps and shunts in the order they were installed."""
+        return tuple(self._traps.values())
+
+    def trap(self, name: str) -> Trap | None:
+        """The trap called ``connection/child``."""
+        return self._traps.get(name)
+
+    def policies(self) -> tuple[TrapPolicy, ...]:
+        """What routes and guard are made of: shunts and traps, and the selectors of live SAs."""
+        return (
+            *(trap.policy for trap in self._traps.values()),
+            *(tunnel.policy for tunnel in self._tunnels.values()),
+        )
+
+    def install(self, event: ChildSaEstablished, config: Child) -> Tunnel:
+        """Inbound works on return. Raises :class:`fastesp.dataplane.base.DataPlaneError`; nothing is then left behind."""
+        selectors = selectors_of(event.local_ts, event.remote_ts)
+        key = _key(selectors, config)
+        reqid = self._reqids.take(key, config.reqid)
+        try:
+            sa = child_sa(event, config, reqid, placement=self._placement)
+            placement = self._dataplane.install(sa)
+        except Exception:
+            self._reqids.release(key, reqid)
+            raise
+        policy = TrapPolicy(sa.name, reqid, selectors, PolicyAction.PROTECT, config.priority)
+        tunnel = Tunnel(event.ike_id, event.child_id, event.connection, config, reqid, key, policy, placement)
+        self._tunnels[event.child_id] = tunnel
+        self._changed()
+        return tunnel
+
+    def send_on(self, child_id: int) -> None:
+        """Traffic moves to this SA."""
+        if (tunnel := self._tunnels.get(child_id)) is not None and not tunnel.sending:
+            self._dataplane.activate_outbound(child_id)
+            tunnel.sending = True
+
+    def retire(self, child_id: int) -> None:
+        """A newer SA took over; what is under way still arrives."""
+        if (tunnel := self._tunnels.get(child_id)) is not None:
+            self._dataplane.retire(child_id)
+            tunnel.sending = False
+
+    def remove(self, child_id: int) -> Tunnel | None:
+        """Forget it and its keys; returns what it was."""
+        tunnel = self._tunnels.pop(child_id, None)
+        if tunnel is not None:
+            self._dataplane.remove(child_id)
+            self._reqids.release(tunnel.key, tunnel.reqid)
+            self._changed()
+        return tunnel
+
+    def move(self, ike_id: int, path: Path, udp_encap: bool) -> None:
+        """The peer, or we, moved: new outer addresses for all SAs of an IKE SA."""
+        outer: OuterPath = outer_path(path, udp_encap)
+        for tunnel in self:
+            if tunnel.ike_id == ike_id:
+                self._dataplane.move(tunnel.child_id, outer)
+
+    def adopt(self, ike_id: int, new_ike_id: int) -> None:
+        """A rekeyed IKE SA owns the CHILD_SAs of the old one (RFC 7296 section 2.18)."""
+        for tunnel in self:
+            if tunnel.ike_id == ike_id:
+                tunnel.ike_id = new_ike_id
+
+    def counters(self, child_id: int) -> SaCounters | None:
+        """Traffic of one SA; ``None`` where the data plane has none of that number."""
+        with contextlib.suppress(KeyError):
+            return self._dataplane.counters(child_id)
+        return None
+
+    def set_trap(
+        self, connection: Connection, child: Child, local: Address | None, remote: Address | None
+    ) -> Trap | None:
+        """Install, or replace, the policy of a child; ``None`` where its selectors cannot be told before a peer is known."""
+        selectors = configured_selectors(child, local, remote)
+        if not selectors:
+            return None
+        name = f"{connection.name}/{child.name}"
+        key = _key(selectors, child)
+        old = self._traps.get(name)
+        if old is not None and (old.key, old.child) == (key, child):
+            return old
+        action = {Mode.PASS: PolicyAction.BYPASS, Mode.DROP: PolicyAction.DISCARD}.get(child.mode, PolicyAction.TRAP)
+        reqid = self._reqids.take(key, child.reqid)
+        trap = Trap(connection.name, child, TrapPolicy(name, reqid, selectors, action, child.priority), key)
+        try:
+            self._dataplane.set_trap(trap.policy)
+        except Exception:
+            self._reqids.release(key, reqid)
+            raise
+        if old is not None:
+            self._reqids.release(old.key, old.policy.reqid)
+        self._traps[name] = trap
+        self._changed()
+        return trap
+
+    def clear_trap(self, name: str) -> bool:
+        """Take a child's policy away; returns whether there was one."""
+        trap = self._traps.pop(name, None)
+        if trap is None:
+            return False
+        self._dataplane.clear_trap(name)
+        self._reqids.release(trap.key, trap.policy.reqid)
+        self._changed()
+        return True
+
+
+def _key(selectors: tuple[Selector, ...], child: Child) -> ReqidKey:
+    return selectors, child.mark_in, child.mark_out, child.if_id_in, child.if_id_out
+
+
+def fixed_address(templates: tuple[AddressTemplate, ...]) -> Address | None:
+    """The first single address among ``local_addrs`` or ``remote_addrs``; ``None`` where they name none."""
+    return next((t.address for t in templates if t.address is not None and t.last is None), None)
