@@ -64,7 +64,8 @@ class ProposalSpec:
     def parse(cls, text: str, protocol: ProtocolId) -> ProposalSpec:
         """Read one proposal.
 
-        Raises :class:`LocalError` ``bad-proposal``; its fields name the ``token`` and its ``position`` in ``text`` (from 0).
+        Raises :class:`LocalError` ``bad-proposal``; its fields name the ``token`` and its ``position`` in ``text``,
+        counted from 0.
         """
         reader = _Reader(text, protocol)
         return cls(protocol, reader.read(), text)
@@ -183,7 +184,7 @@ class _Reader:
     def _require(self, transforms: list[Transform]) -> None:
         for kind, example in _MANDATORY[self.protocol]:
             if not any(t.type == kind for t in transforms):
-                why = f"an {_PROTOCOL_NAMES[self.protocol]} proposal has no {TYPE_NAMES[kind]}"
+                why = f"it has no {TYPE_NAMES[kind]}, which every {_PROTOCOL_NAMES[self.protocol]} proposal needs"
                 raise self.bad("", len(self.text), why, f"add one, such as '{example}'")
 
 
