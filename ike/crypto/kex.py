@@ -108,13 +108,11 @@ class _Modp(KeyExchange):
     def __init__(self, method: int, random: Random) -> None:
         self.method = method
         self._group = modp_group(method)
-        exponent = _exponent(self._group, random)
-        numbers = _dh_numbers(method)
+        numbers, generator = _dh_generator(method)
         with _finite_field():
             # The library insists on a public value beside the private one; g^x is what the exchange with g yields.
-            generator = dh.DHPublicNumbers(self._group.g, numbers)
-            self._private = dh.DHPrivateNumbers(exponent, generator).private_key()
-            self.public = self._power(generator.public_key())
+            self._private = dh.DHPrivateNumbers(_exponent(self._group, random), numbers).private_key()
+        self.public = self._power(generator)
 
     def finish(self, peer_public: bytes) -> Secret:
         _check_length(self.method, peer_public, self._group.bits // 8)
@@ -124,7 +122,8 @@ class _Modp(KeyExchange):
             raise _refuse(self.method, wrong)
         try:
             with _finite_field():
-                return Secret(self._power(dh.DHPublicNumbers(value, _dh_numbers(self.method)).public_key()))
+                group = _dh_generator(self.method)[0].parameter_numbers
+                return Secret(self._power(dh.DHPublicNumbers(value, group).public_key()))
         except ValueError:
             raise _refuse(self.method, "it is no element of the group") from None
 
@@ -133,10 +132,12 @@ class _Modp(KeyExchange):
 
 
 @cache
-def _dh_numbers(method: int) -> dh.DHParameterNumbers:
+def _dh_generator(method: int) -> tuple[dh.DHPublicNumbers, dh.DHPublicKey]:
+    """The group's generator as a public value, in both of the library's forms."""
     group = modp_group(method)
     with _finite_field():
-        return dh.DHParameterNumbers(group.p, group.g, group.q)
+        numbers = dh.DHPublicNumbers(group.g, dh.DHParameterNumbers(group.p, group.g, group.q))
+        return numbers, numbers.public_key()
 
 
 def _exponent(group: ModpGroup, random: Random) -> int:
