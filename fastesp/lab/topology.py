@@ -119,8 +119,8 @@ class Lab:
 
 
 def stale() -> list[str]:
-    """Names of labs whose owner is gone."""
-    return [lab.name for lab in sorted(RUN_DIRECTORY.glob("*")) if not _is_held(lab)]
+    """Names of labs whose owner is gone. One that is being set up has a dot before its name, and is not looked at."""
+    return [lab.name for lab in sorted(RUN_DIRECTORY.glob("[!.]*")) if not _is_held(lab)]
 
 
 def sweep() -> list[str]:
