@@ -1,0 +1,164 @@
+"""A tunnel between ours and strongSwan 5.9.8, natively: ESP in UDP, because that is all kernel-libipsec has."""
+
+from __future__ import annotations
+
+import pytest
+from support.tunnels import (
+    MEGABYTE,
+    carries_traffic_and_is_deleted,
+    certify,
+    configure,
+    hosts_reach_each_other,
+    pair,
+)
+
+from fastesp.lab import Lab
+from fastesp.lab.configurations import example
+from fastesp.lab.traffic import ping
+
+pytestmark = [pytest.mark.root, pytest.mark.peer]
+
+
+@pytest.mark.parametrize("initiator", ["ours", "theirs"])
+@pytest.mark.parametrize("auth", ["psk", "pubkey"])
+def test_a_tunnel_carries_100_megabytes_each_way_and_is_deleted_from_either_side(
+    lab: Lab, auth: str, initiator: str
+) -> None:
+    both = pair(lab)
+    configure(both, auth=auth)
+    if auth == "pubkey":
+        certify(both)
+    both.start()
+    carries_traffic_and_is_deleted(both, initiator, wire="ESP in UDP", size=100 * MEGABYTE, timeout=100.0)
+
+
+@pytest.mark.parametrize("initiator", ["ours", "theirs"])
+@pytest.mark.parametrize("kind", ["rsa-2048", "ecdsa-384", "ecdsa-521", "ed25519"])
+def test_certificates_of_every_kind_authenticate_both_ways(lab: Lab, kind: str, initiator: str) -> None:
+    both = pair(lab)
+    configure(both, auth="pubkey")
+    certify(both, kind)
+    both.start()
+    both.side(initiator).initiate("net")
+    hosts_reach_each_other(both)
+
+
+@pytest.mark.parametrize("initiator", ["ours", "theirs"])
+def test_rsa_signs_with_pss_where_the_peer_wants_it(lab: Lab, initiator: str) -> None:
+    both = pair(lab, options="rsa_pss = yes")
+    configure(both, ours={"auth": "pubkey"}, theirs={"auth": "rsa/pss"}, auth="pubkey")
+    certify(both, "rsa-2048")
+    both.start()
+    both.side(initiator).initiate("net")
+    hosts_reach_each_other(both)
+    assert "RSA_EMSA_PSS" in both.theirs.log()
+
+
+@pytest.mark.parametrize(
+    "proposals",
+    [
+        "aes256-sha384-modp3072",
+        "aes128-sha256-modp2048",
+        "aes192-sha512-modp4096",
+        "aes128gcm16-prfsha256-ecp256",
+        "aes256gcm16-prfsha384-ecp384",
+        "aes256gcm16-prfsha512-ecp521",
+        "default",
+    ],
+)
+@pytest.mark.parametrize("initiator", ["ours", "theirs"])
+def test_proposals_written_the_strongswan_way_agree(lab: Lab, proposals: str, initiator: str) -> None:
+    both = pair(lab)
+    configure(both, proposals=proposals, esp_proposals="aes256gcm16" if proposals != "default" else "default")
+    both.start()
+    both.side(initiator).initiate("net")
+    hosts_reach_each_other(both)
+
+
+@pytest.mark.parametrize("bits", ["128", "192", "256"])
+def test_esp_uses_the_key_length_that_was_agreed(lab: Lab, bits: str) -> None:
+    both = pair(lab)
+    configure(both, esp_proposals=f"aes{bits}gcm16")
+    both.start()
+    both.ours.initiate("net")
+    hosts_reach_each_other(both)
+    assert both.theirs.child_sa("net").raw["encr-keysize"] == bits.encode()
+
+
+def test_another_dh_group_is_asked_for_and_given(lab: Lab) -> None:
+    """Our first group is not theirs: INVALID_KE_PAYLOAD, and a second try in the same exchange."""
+    both = pair(lab)
+    configure(
+        both,
+        ours={"proposals": "aes256gcm16-prfsha384-x25519-ecp384"},
+        theirs={"proposals": "aes256gcm16-prfsha384-ecp384"},
+    )
+    both.start()
+    both.ours.initiate("net")
+    hosts_reach_each_other(both)
+    assert "INVAL_KE" in both.theirs.log()
+
+
+def test_a_cookie_is_returned_when_the_peer_asks_for_one(lab: Lab) -> None:
+    both = pair(lab, options="cookie_threshold = 0\n  cookie_threshold_ip = 0\n  dos_protection = yes")
+    configure(both)
+    both.start()
+    both.ours.initiate("net")
+    hosts_reach_each_other(both)
+
+
+@pytest.mark.parametrize("narrower", ["ours", "theirs"])
+def test_the_smaller_selectors_win(lab: Lab, narrower: str) -> None:
+    both = pair(lab)
+    small = {"local_ts": "10.10.0.0/28"} if narrower == "ours" else {"remote_ts": "10.10.0.0/28"}
+    configure(both, ours=small if narrower == "ours" else {}, theirs=small if narrower == "theirs" else {})
+    both.start()
+    both.ours.initiate("net")
+    assert both.ours.child_sa("net").raw["local-ts"] == [b"10.10.0.0/28"]
+    assert both.theirs.child_sa("net").raw["remote-ts"] == [b"10.10.0.0/28"]
+    hosts_reach_each_other(both)
+
+
+def test_the_promised_configuration_runs_as_it_stands(lab: Lab) -> None:
+    """The first packet springs our trap, brings the tunnel up and is not lost."""
+    both = pair(lab)
+    both.ours.swanctl.configure(example(both.sites.a, both.sites.b))
+    both.theirs.swanctl.configure(example(both.sites.b, both.sites.a))
+    certify(both)
+    both.start()
+    assert not both.ours.ike_sas()
+    result = ping(both.sites.a.host, both.sites.b.host_address, count=3)
+    assert result.received == result.sent == 3
+    assert both.ours.child_sa("net").packets_out == 3
+
+
+def test_the_promised_configuration_runs_when_the_peer_begins(lab: Lab) -> None:
+    both = pair(lab)
+    both.ours.swanctl.configure(example(both.sites.a, both.sites.b))
+    both.theirs.swanctl.configure(example(both.sites.b, both.sites.a))
+    certify(both)
+    both.start()
+    both.theirs.initiate("net")
+    hosts_reach_each_other(both)
+
+
+@pytest.mark.parametrize("deleter", ["ours", "theirs"])
+def test_a_child_alone_is_deleted_from_either_side_and_comes_up_again(lab: Lab, deleter: str) -> None:
+    both = pair(lab)
+    configure(both)
+    both.start()
+    both.ours.initiate("net")
+    both.side(deleter).terminate(child="net")
+    both.ours.wait_no_child()
+    both.theirs.wait_no_child()
+    assert len(both.ours.ike_sas()) == len(both.theirs.ike_sas()) == 1
+
+
+def test_liveness_checks_are_answered_while_nothing_else_is_said(lab: Lab) -> None:
+    both = pair(lab)
+    configure(both, connection="dpd_delay = 1s")
+    both.start()
+    both.ours.initiate("net")
+    both.theirs.process.wait_for(r"parsed INFORMATIONAL response \d+ \[ \]", log=both.theirs.charon_log)
+    both.theirs.process.wait_for(r"parsed INFORMATIONAL request \d+ \[ \]", log=both.theirs.charon_log)
+    hosts_reach_each_other(both)

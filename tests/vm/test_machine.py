@@ -1,0 +1,40 @@
+"""The machine itself: that the tests beside this one run on a kernel that has what they are about."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+import pytest
+
+from fastesp.lab import Lab
+
+pytestmark = [pytest.mark.root, pytest.mark.vm]
+
+
+def test_the_kernel_is_debians_and_not_the_hosts() -> None:
+    assert platform.release().endswith("-amd64")
+    assert "virtme" in Path("/proc/cmdline").read_text()
+
+
+def test_the_kernel_takes_an_esp_state_and_a_policy(lab: Lab) -> None:
+    space = lab.namespace("alone")
+    ends = ["src", "192.0.2.1", "dst", "192.0.2.2"]
+    key = "0x" + bytes(range(36)).hex()
+    space.ip(
+        "xfrm",
+        "state",
+        "add",
+        *ends,
+        "proto",
+        "esp",
+        "spi",
+        "0xc0ffee",
+        "mode",
+        "tunnel",
+        "aead",
+        "rfc4106(gcm(aes))",
+        key,
+        "128",
+    )
+    assert "rfc4106(gcm(aes))" in space.ip("xfrm", "state")
