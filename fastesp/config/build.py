@@ -86,7 +86,7 @@ def connection(values: Values, source: CertificateSource, problems: Problems) ->
 
 
 def _ike_times(values: Values) -> tuple[float, float, float, float]:
-    """rekey, reauth, over and rand; four hours where neither of the first two is written, and a tenth over the longer."""
+    """rekey, reauth, over and rand: four hours where neither of the first two is written, a tenth over the longer."""
     rekey, reauth = values.get("rekey_time"), values.get("reauth_time")
     if rekey is None:
         rekey = IKE_REKEY_TIME if reauth is None else 0
@@ -155,10 +155,13 @@ def child(values: Values, parent: Values, problems: Problems) -> Child:
 
 
 def _limits(values: Values, unit: str, default: int) -> tuple[int, int, int]:
-    """Soft limit, hard limit and jitter of ``time``, ``bytes`` or ``packets``: 10 % more, and the difference."""
+    """Soft limit, hard limit and jitter of ``time``, ``bytes`` or ``packets``: 10 % more, and the difference.
+
+    Where the difference exceeds half of the soft limit, that half is the jitter: rekeying shall not begin at once.
+    """
     rekey = values.get(f"rekey_{unit}", default)
     life = values.get(f"life_{unit}", rekey * 110 // 100)
-    rand = values.get(f"rand_{unit}", life - min(life, rekey))
+    rand = values.get(f"rand_{unit}", min(life - min(life, rekey), rekey // 2))
     return rekey, life, rand
 
 

@@ -1,8 +1,8 @@
 """Certificates and keys from swanctl's directories, in PEM and DER, encrypted or not.
 
 The directories stand beside the configuration file: ``x509``, ``x509ca``, ``x509crl``, ``x509ocsp``, ``x509aa``,
-``x509ac``, ``pubkey``, ``private``, ``rsa``, ``ecdsa``, ``pkcs8``, ``pkcs12``. A file that a section names and that cannot be used is
-an error; one that merely lies in a directory is a warning, for it may be no concern of ours.
+``x509ac``, ``pubkey``, ``private``, ``rsa``, ``ecdsa``, ``pkcs8``, ``pkcs12``. A file that a section names and that
+cannot be used is an error; one that merely lies in a directory is a warning, for it may be no concern of ours.
 """
 
 from __future__ import annotations

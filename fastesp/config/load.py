@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import build, shared
+from . import build, semantics, shared
 from .credentials import (
     FileCredentials,
     passphrases_of,
@@ -62,6 +62,7 @@ def _settings(values: Values, directory: Path, problems: Problems) -> Settings:
     for authority in known_authorities:
         if authority.certificate is not None and authority.certificate not in store.anchors:
             store.add_authority(authority.certificate)
+    semantics.check(made, values, known_pools, found, files, problems)
     return Settings(
         connections=made,
         credentials=store,

@@ -36,8 +36,14 @@ def auth_rounds(connection: Values, side: str, source: CertificateSource, proble
 
     A side without a section authenticates as strongSwan's does: with a certificate, as anybody.
     """
-    rounds = [_round(section, side, source, problems) for section in connection.below(side)]
-    return tuple(sorted(rounds, key=lambda found: found.round)) or (AuthRound(),)
+    return tuple(_round(section, side, source, problems) for section in round_sections(connection, side)) or (
+        AuthRound(),
+    )
+
+
+def round_sections(connection: Values, side: str) -> list[Values]:
+    """The sections of one side in the order of their rounds."""
+    return sorted(connection.below(side), key=lambda section: section.get("round", 0))
 
 
 def _round(section: Values, side: str, source: CertificateSource, problems: Problems) -> AuthRound:
@@ -52,7 +58,8 @@ def _round(section: Values, side: str, source: CertificateSource, problems: Prob
     anchors = tuple(found for item in cacerts if (found := source.certificate(item, "x509ca")) is not None)
     keys = tuple(key for item in section.items("pubkeys") if (key := source.public_key(item)) is not None)
     of_certificates = ("certs", "cacerts", "pubkeys", "ca_id", "cert_policy", "revocation")
-    _unused(section, auth, ("eap_id", "aaa_id", *(() if auth == "pubkey" else of_certificates)), problems)
+    if auth:
+        _unused(section, auth, ("eap_id", "aaa_id", *(() if auth == "pubkey" else of_certificates)), problems)
     if "groups" in section:
         why = "'groups' is refused: only an AAA server tells the groups of a peer, and no EAP method asks one"
         problems.add(
@@ -85,7 +92,7 @@ def _unused(section: Values, auth: str, keys: tuple[str, ...], problems: Problem
 
 
 def _method(section: Values, problems: Problems) -> tuple[str, str]:
-    """``auth`` in its two parts: the method, and the constraints on signatures as they were written."""
+    """``auth`` in its two parts: the method (empty where it is none), and the constraints on signatures as written."""
     items = section.items("auth")
     if not items:
         return "pubkey", ""
@@ -106,7 +113,7 @@ def _method(section: Values, problems: Problems) -> tuple[str, str]:
     else:
         hint = did_you_mean(text, _WORDS) or "psk, pubkey, or pubkey with constraints such as rsa-3072-sha256"
         problems.add(at, f"auth: '{text}' is not known", hint, code="config-value")
-    return "pubkey", ""
+    return "", ""
 
 
 def _constraints(text: str, at: Place, problems: Problems) -> None:

@@ -19,7 +19,7 @@ from .problems import Problem
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """A shared secret of kind ``ike``, ``eap``, ``ntlm`` or ``ppk``, named for its section; no owners: for everybody."""
+    """A shared secret of kind ``ike``, ``eap``, ``ntlm`` or ``ppk``, named for its section; no owners: for anybody."""
 
     name: str
     kind: str

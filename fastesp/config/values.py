@@ -43,7 +43,7 @@ class BadValueError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a key takes. ``secret`` values never appear in a message; ``blob`` ones are files, or VICI's bytes unread."""
+    """What a key takes. ``secret`` values never appear in a message; ``blob`` ones are files, or bytes of VICI."""
 
     label: str
     read: Callable[[str], Any]
