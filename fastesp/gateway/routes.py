@@ -152,15 +152,14 @@ class Router:
         self._installed = Plan()
         self._rules: list[dict[str, Any]] = []
 
-    async def start(self, *, mtu: int) -> None:
-        """Bring the TUN up and add the rules. Raises :class:`OSError` where the TUN is not there."""
+    async def start(self) -> None:
+        """Add the rules. Raises :class:`OSError` where the TUN is not there."""
         netlink = AsyncIPRoute()
         self._netlink = netlink
         found = await netlink.link_lookup(ifname=self._tun)
         if not found:
             raise OSError(errno.ENODEV, f"routes: no interface {self._tun!r}: the data plane did not make its TUN")
         self._index = found[0]
-        await netlink.link("set", index=self._index, state="up", mtu=mtu)
         for family in (socket.AF_INET, socket.AF_INET6):
             # The nop is where a pass rule jumps to: just behind the rule that it must skip.
             await self._add_rule(family=family, priority=self._table + 1, action=FRA_ACTION_NOP)

@@ -156,3 +156,13 @@ def child_sa(event: ChildSaEstablished, child: Child, reqid: int, *, placement: 
 
 def _half(half: NegotiatedHalf, suite: Suite) -> SaHalf:
     return SaHalf(half.spi, suite, half.encryption_key, half.integrity_key if len(half.integrity_key) else None)
+
+
+def as_traffic_selectors(selectors: Iterable[Selector]) -> tuple[list[TrafficSelector], list[TrafficSelector]]:
+    """The local and the remote sides of pairs, each once, as IKE writes them."""
+    local: dict[TrafficSelector, None] = {}
+    remote: dict[TrafficSelector, None] = {}
+    for s in selectors:
+        local[TrafficSelector(s.local_start, s.local_end, s.protocol, s.local_port_start, s.local_port_end)] = None
+        remote[TrafficSelector(s.remote_start, s.remote_end, s.protocol, s.remote_port_start, s.remote_port_end)] = None
+    return list(local), list(remote)

@@ -108,10 +108,8 @@ def ike_view(sa: IkeSaInfo, now: float) -> View:
     return view
 
 
-def child_view(
-    sa: ChildSaInfo, tunnel: Tunnel | None, counters: SaCounters | None, now: float, data_now: float
-) -> View:
-    """A CHILD_SA. ``data_now`` is the data plane's clock, which its ``last_*`` times are of."""
+def child_view(sa: ChildSaInfo, tunnel: Tunnel | None, counters: SaCounters | None, now: float) -> View:
+    """A CHILD_SA. ``now`` is the monotonic clock, which the data plane counts by too."""
     view: View = {
         "name": sa.name,
         "uniqueid": str(sa.child_id),
@@ -129,7 +127,7 @@ def child_view(
             view.update(_marks(tunnel.config))
         view.update(_suite(sa.suite, child=True))
         if counters is not None:
-            view.update(_traffic(counters, data_now))
+            view.update(_traffic(counters, now))
         if sa.rekey_at is not None:
             view["rekey-time"] = _seconds(sa.rekey_at - now)
         if sa.expires_at is not None:

@@ -71,6 +71,7 @@ EVENTS = frozenset(
         "list-conn",
         "list-cert",
         "list-authority",
+        "list-failure",
         "ike-updown",
         "ike-rekey",
         "ike-update",

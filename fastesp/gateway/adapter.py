@@ -1,0 +1,120 @@
+"""asyncio around an :class:`ike.endpoint.Endpoint`: datagrams, timers and events, and nothing that IKE knows better.
+
+After whatever may have moved the endpoint (a datagram, a timer, a command) comes one :meth:`IkeAdapter.poke`: it sends
+what is to be sent, hands out what happened, and sets the timer anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from ike.endpoint import Endpoint
+from ike.events import Event, Path
+from ike.wire.selectors import Address
+
+logger = logging.getLogger("fastesp.net")
+
+
+class IkeTransport(Protocol):
+    """Where IKE datagrams come and go, without their non-ESP marker: whoever owns the NAT-T socket, so the data plane."""
+
+    @property
+    def ike_fd(self) -> int:
+        """Readable while datagrams wait."""
+        ...
+
+    def receive_ike(self) -> Sequence[tuple[bytes, Address, int, Address, int]]:
+        """A bounded number of them with local and remote address and port; never waits."""
+        ...
+
+    def send_ike(self, data: bytes, path: Path) -> bool:
+        """False where the kernel refuses."""
+        ...
+
+
+class IkeAdapter:
+    """Owns no protocol state. ``on_event`` is called for each event in order and may give the endpoint commands."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        transport: IkeTransport,
+        on_event: Callable[[Event], None],
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        self.endpoint = endpoint
+        self.clock = clock
+        self._transport = transport
+        self._on_event = on_event
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._poking = False
+
+    def start(self) -> None:
+        """Listen from now on, in the running loop."""
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._transport.ike_fd, self._readable)
+
+    def stop(self) -> None:
+        """Listen no longer. The transport stays its owner's."""
+        if self._loop is None:
+            return
+        self._loop.remove_reader(self._transport.ike_fd)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._loop = None
+
+    def poke(self) -> None:
+        """Send, hand out, set the timer. From within ``on_event`` it leaves all that to the outer one."""
+        if self._poking:
+            return
+        self._poking = True
+        try:
+            self._drain()
+        finally:
+            self._poking = False
+        self._rearm()
+
+    def _drain(self) -> None:
+        while True:
+            for data, path in self.endpoint.datagrams_to_send(self.clock()):
+                self._send(data, path)
+            event = self.endpoint.next_event()
+            if event is None:
+                return
+            try:
+                self._on_event(event)
+            except Exception:
+                # One event that cannot be handled must not keep the next ones from being handled.
+                logger.exception("internal error at %s", type(event).__name__)
+
+    def _send(self, data: bytes, path: Path) -> None:
+        if self._transport.send_ike(data, path):
+            logger.log(15, "sent %d bytes: %s", len(data), path)
+        else:
+            # As if the wire had lost it: the endpoint sends again in its own time.
+            logger.info("the kernel does not send %d bytes over %s", len(data), path)
+
+    def _readable(self) -> None:
+        now = self.clock()
+        for data, local, local_port, remote, remote_port in self._transport.receive_ike():
+            self.endpoint.receive_datagram(data, Path(local, local_port, remote, remote_port), now)
+        self.poke()
+
+    def _due(self) -> None:
+        self._timer = None
+        self.endpoint.handle_timeout(self.clock())
+        self.poke()
+
+    def _rearm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        when = self.endpoint.next_timeout()
+        if when is not None and self._loop is not None:
+            self._timer = self._loop.call_later(max(0.0, when - self.clock()), self._due)

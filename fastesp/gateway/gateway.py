@@ -1,0 +1,325 @@
+"""The gateway itself: events of IKE and of the data plane in, SAs, traps, routes, records and VICI events out.
+
+It holds everything together and decides nothing that a part of it can decide: negotiating is the endpoint's,
+bringing up the starter's, installing the tunnels', what the host must know the plumbing's.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+from fastesp.config import Authority, Pool, Settings
+from fastesp.dataplane.base import (
+    Acquire,
+    DataPlane,
+    DataPlaneError,
+    DataPlaneEvent,
+    Degraded,
+    HardLimit,
+    PeerMoved,
+    Placement,
+    SoftLimit,
+    UnknownSpi,
+)
+from ike.config import Child
+from ike.endpoint import Endpoint
+from ike.errors import LocalError
+from ike.events import (
+    ChildSaDeleted,
+    ChildSaEstablished,
+    ChildSaRekeyed,
+    Event,
+    ExchangeLogged,
+    FailureRecord,
+    IkeSaDeleted,
+    IkeSaEstablished,
+    IkeSaRekeyed,
+    NegotiationFailed,
+    OutboundReady,
+    PathChanged,
+)
+from ike.status import ChildSaInfo, IkeSaInfo
+
+from .adapter import IkeAdapter
+from .announce import Announcer
+from .failures import Failures
+from .logbook import Logbook
+from .options import Options
+from .plumbing import Plumbing
+from .registry import Registry
+from .resolver import Resolver
+from .starter import Starter
+from .tunnels import Tunnel, Tunnels
+from .vault import Vault
+
+logger = logging.getLogger("fastesp.daemon")
+
+Listener = Callable[[Event], None]
+
+
+class Gateway:
+    """All state of one gateway process. Made and torn down by :mod:`.daemon`."""
+
+    def __init__(self, options: Options, logbook: Logbook, dataplane: DataPlane, plumbing: Plumbing) -> None:
+        self.options = options
+        self.logbook = logbook
+        self.dataplane = dataplane
+        self.plumbing = plumbing
+        self.registry = Registry()
+        self.vault = Vault()
+        self.resolver = Resolver()
+        self.failures = Failures(logbook)
+        self.tunnels = Tunnels(dataplane, self._policies_changed)
+        self.pools: dict[str, Pool] = {}
+        self.authorities: dict[str, Authority] = {}
+        self.reload: Callable[[], Awaitable[list[str]]] = _nothing_to_reload
+        self.started_at = time.time()
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self.announcer: Announcer | None = None
+        self.adapter: IkeAdapter
+        self.starter: Starter
+        self._listeners: set[Listener] = set()
+        self._last_info: dict[int, IkeSaInfo] = {}
+
+    def attach(self, adapter: IkeAdapter) -> None:
+        """Take the adapter, whose endpoint asks this gateway for connections and credentials."""
+        self.adapter = adapter
+        self.starter = Starter(
+            self.registry,
+            self.resolver,
+            adapter,
+            self.tunnels,
+            self.failures,
+            mark=self.options.socket_mark,
+        )
+
+    def use_file(self, settings: Settings) -> None:
+        """Credentials, pools and authorities of a configuration that was just read."""
+        self.vault.use_file(settings.credentials)
+        self.pools = {**self.pools, **{pool.name: pool for pool in settings.pools}}
+        self.authorities = {**self.authorities, **{authority.name: authority for authority in settings.authorities}}
+
+    @property
+    def provider(self) -> str:
+        """What does the data plane's cryptography."""
+        return str(getattr(self.dataplane, "provider", "")) or self.options.provider
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The IKE endpoint."""
+        return self.adapter.endpoint
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call ``listener`` for each IKE event, once the gateway has acted on it; the result ends that."""
+        self._listeners.add(listener)
+        return lambda: self._listeners.discard(listener)
+
+    # Events of IKE.
+
+    def on_event(self, event: Event) -> None:
+        """Act on one event, then let those know who listen."""
+        match event:
+            case ExchangeLogged():
+                self.logbook.say("IKE", event.level, event.line, connection=event.connection, ike_id=event.ike_id)
+            case IkeSaEstablished():
+                self._on_ike_up(event)
+            case ChildSaEstablished():
+                self._on_child_up(event)
+            case OutboundReady():
+                self.tunnels.send_on(event.child_id)
+            case ChildSaRekeyed():
+                self._on_child_rekeyed(event)
+            case ChildSaDeleted():
+                self._on_child_down(event)
+            case IkeSaRekeyed():
+                self._on_ike_rekeyed(event)
+            case IkeSaDeleted():
+                self._on_ike_down(event)
+            case PathChanged():
+                self._on_path(event)
+            case NegotiationFailed():
+                self._on_failure(event)
+        for listener in list(self._listeners):
+            listener(event)
+
+    def _on_ike_up(self, event: IkeSaEstablished) -> None:
+        text = f"IKE SA with {event.remote_id} is up, we are {event.local_id}, {event.path}"
+        self.logbook.say("IKE", 1, text, connection=event.connection, ike_id=event.ike_id)
+        if self.announcer is not None:
+            self.announcer.ike_up(self.ike_info(event.ike_id))
+
+    def _on_child_up(self, event: ChildSaEstablished) -> None:
+        config = self._child_config(event)
+        name = f"{event.connection}/{event.child}"
+        if config is None:
+            self._install_failed(event, DataPlaneError(f"the child {name} is configured no more"))
+            return
+        try:
+            tunnel = self.tunnels.install(event, config)
+        except DataPlaneError as error:
+            self._install_failed(event, error)
+            return
+        self.starter.established(event.ike_id, name)
+        local, remote = (" ".join(str(ts) for ts in side) for side in (event.local_ts, event.remote_ts))
+        text = (
+            f"CHILD_SA {event.child}{{{event.child_id}}} is up: {local} === {remote}, "
+            f"SPIs {event.inbound.spi:08x}_i {event.outbound.spi:08x}_o, on {tunnel.placement.where}"
+        )
+        self.logbook.say("CHD", 1, text, connection=event.connection, ike_id=event.ike_id)
+        for step in tunnel.placement.why:
+            self.logbook.say("CHD", 1, step, connection=event.connection, ike_id=event.ike_id)
+        if event.replaces is None and self.announcer is not None:
+            self.announcer.child_up(self.ike_info(event.ike_id), event.child_id)
+
+    def _on_child_rekeyed(self, event: ChildSaRekeyed) -> None:
+        self.tunnels.retire(event.old_id)
+        self.logbook.say(
+            "CHD", 1, f"CHILD_SA {{{event.old_id}}} is replaced by {{{event.new_id}}}", ike_id=event.ike_id
+        )
+        if self.announcer is not None:
+            self.announcer.child_rekeyed(self.ike_info(event.ike_id), event.old_id, event.new_id)
+
+    def _on_child_down(self, event: ChildSaDeleted) -> None:
+        if self.announcer is not None and event.reason != "rekeyed":
+            self.announcer.child_down(self.ike_info(event.ike_id), event)
+        tunnel = self.tunnels.remove(event.child_id)
+        text = f"CHILD_SA {event.child}{{{event.child_id}}} is gone: {event.reason}"
+        self.logbook.say("CHD", 1, text, connection=event.connection, ike_id=event.ike_id)
+        if tunnel is not None and event.reason in ("peer-deleted", "dead"):
+            self.starter.closed(event.connection, tunnel.config, dead=event.reason == "dead")
+
+    def _on_ike_rekeyed(self, event: IkeSaRekeyed) -> None:
+        self.tunnels.adopt(event.ike_id, event.new_ike_id)
+        self.starter.rekeyed(event.ike_id, event.new_ike_id)
+        self.logbook.say("IKE", 1, f"IKE SA [{event.ike_id}] goes on as [{event.new_ike_id}]", ike_id=event.new_ike_id)
+        if self.announcer is not None:
+            self.announcer.ike_rekeyed(self.ike_info(event.ike_id), self.ike_info(event.new_ike_id))
+
+    def _on_ike_down(self, event: IkeSaDeleted) -> None:
+        self.starter.gone(event.ike_id)
+        self.logbook.say("IKE", 1, f"IKE SA is gone: {event.reason}", connection=event.connection, ike_id=event.ike_id)
+        if self.announcer is not None:
+            self.announcer.ike_down(self._last_info.get(event.ike_id), event)
+        self._last_info.pop(event.ike_id, None)
+
+    def _on_path(self, event: PathChanged) -> None:
+        self.tunnels.move(event.ike_id, event.path, event.udp_encap)
+        self.logbook.say("IKE", 1, f"the path is {event.path} now", ike_id=event.ike_id)
+        if self.announcer is not None:
+            self.announcer.ike_moved(self.ike_info(event.ike_id), event)
+
+    def _on_failure(self, event: NegotiationFailed) -> None:
+        failure = self.failures.add(event.ike_id, event.record)
+        self.starter.failed(event.ike_id, event.record)
+        if self.announcer is not None:
+            self.announcer.failed(failure)
+
+    def _child_config(self, event: ChildSaEstablished) -> Child | None:
+        """The child as it was when its SA was negotiated: a rekeyed SA keeps its predecessor's."""
+        old = self.tunnels.get(event.replaces) if event.replaces is not None else None
+        if old is not None:
+            return old.config
+        connection = self.registry.get(event.connection)
+        return connection.child(event.child) if connection is not None else None
+
+    def _install_failed(self, event: ChildSaEstablished, error: DataPlaneError) -> None:
+        """What was agreed on cannot be carried: close it again, and say why."""
+        record = FailureRecord(
+            code="install-failed",
+            summary=f"the data plane cannot take CHILD_SA {event.child}: {error}",
+            exchange="none",
+            role="initiator" if event.initiator else "responder",
+            peer=f"{event.path.remote}[{event.path.remote_port}]",
+            connection=event.connection,
+            child=event.child,
+            hint="fastesp doctor shows what this machine can do",
+        )
+        self._on_failure(NegotiationFailed(event.ike_id, record))
+        for listener in list(self._listeners):
+            listener(NegotiationFailed(event.ike_id, record))
+        try:
+            self.endpoint.terminate_child(event.child_id, self.adapter.clock())
+        except LocalError as gone:
+            logger.info("%s", gone)
+
+    # Events of the data plane.
+
+    def on_dataplane(self) -> None:
+        """Drain what the data plane has to say; called when its descriptor is readable."""
+        for event in self.dataplane.events():
+            self._act(event)
+        self.adapter.poke()
+
+    def _act(self, event: DataPlaneEvent) -> None:
+        now = self.adapter.clock()
+        try:
+            if isinstance(event, Acquire):
+                self.starter.acquire(event)
+            elif isinstance(event, SoftLimit):
+                self.endpoint.rekey_child(event.child_id, now)
+            elif isinstance(event, HardLimit):
+                self.logbook.say("ESP", 0, f"CHILD_SA {{{event.child_id}}} reached its hard limit of {event.what}")
+                self.endpoint.expire_child(event.child_id, now)
+            elif isinstance(event, PeerMoved):
+                self._peer_moved(event)
+            elif isinstance(event, UnknownSpi):
+                self.logbook.say("ESP", 1, f"no SA has the SPI {event.spi:08x} that came from {event.path.remote}")
+            elif isinstance(event, Degraded):
+                self._degraded(event)
+        except LocalError as error:
+            # The SA went while the event was under way.
+            logger.info("%s", error)
+
+    def _peer_moved(self, event: PeerMoved) -> None:
+        """An authentic packet came from elsewhere: follow it if the peer sits behind a NAT (RFC 7296 section 2.23)."""
+        tunnel = self.tunnels.get(event.child_id)
+        info = self.ike_info(tunnel.ike_id) if tunnel is not None else None
+        if info is not None and info.nat_remote:
+            self.dataplane.move(event.child_id, event.path)
+            self.logbook.say("ESP", 1, f"the peer's NAT moved it to {event.path.remote}[{event.path.remote_port}]")
+
+    def _degraded(self, event: Degraded) -> None:
+        self.logbook.say("ESP", 0, f"the data plane steps down: {event.why}")
+        tunnel = self.tunnels.get(event.child_id) if event.child_id is not None else None
+        if tunnel is not None:
+            tunnel.placement = Placement(tunnel.placement.where, (*tunnel.placement.why, event.why))
+
+    # Questions.
+
+    def ike_sas(self) -> list[IkeSaInfo]:
+        """Every IKE SA with its children."""
+        return self.endpoint.ike_sas()
+
+    def ike_info(self, ike_id: int) -> IkeSaInfo | None:
+        """One IKE SA; the last that was known of it where it is gone."""
+        found = next((info for info in self.endpoint.ike_sas() if info.ike_id == ike_id), None)
+        if found is not None:
+            self._last_info[ike_id] = found
+        return found or self._last_info.get(ike_id)
+
+    def child_infos(self) -> list[tuple[IkeSaInfo, ChildSaInfo, Tunnel | None]]:
+        """Every CHILD_SA with its IKE SA."""
+        return [(ike, child, self.tunnels.get(child.child_id)) for ike in self.ike_sas() for child in ike.children]
+
+    async def drops(self) -> dict[str, int]:
+        """Packets dropped by reason: the data plane's, the guard's, and datagrams that IKE dropped in silence."""
+        found = dict(self.dataplane.drops())
+        found["unprotected"] = await self.plumbing.guard_dropped()
+        for reason, count in self.endpoint.drops.items():
+            found[f"ike-{reason}"] = count
+        return found
+
+    def inbound_activity(self, child_id: int) -> float:
+        """When the data plane last received on a CHILD_SA, by the adapter's clock; 0.0: never."""
+        counters = self.tunnels.counters(child_id)
+        return counters.last_in if counters is not None else 0.0
+
+    def _policies_changed(self) -> None:
+        self.plumbing.update(self.tunnels.policies())
+
+
+async def _nothing_to_reload() -> list[str]:
+    return []
