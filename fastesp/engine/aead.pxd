@@ -57,5 +57,7 @@ cdef struct request_t:
     bint ah                 # no cipher: the ICV covers the job from `head` on, as RFC 4302 wants it
 
 cdef struct provider_t:
-    const char* name
-    bint (*create)(const request_t* request, crypt_t* crypt) noexcept nogil   # false: not a suite of this provider
+    void* (*open)() noexcept nogil              # what one worker needs for itself; NULL where nothing is needed
+    void (*close)(void* state) noexcept nogil
+    # False: not a suite of this provider, or the library refused. Safe beside a worker that runs jobs on `state`.
+    bint (*create)(void* state, const request_t* request, crypt_t* crypt) noexcept nogil

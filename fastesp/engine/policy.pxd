@@ -71,18 +71,36 @@ cdef class Policies:
     cdef uint32_t generation
     cdef uint64_t seed[4]
 
+    # The worker's: none takes the GIL.
+    cdef uint32_t insert(
+        self, const selector_t* selectors, uint32_t count, uint8_t action, uint32_t priority, uint32_t sa
+    ) noexcept nogil
+    cdef bint erase(self, uint32_t policy) noexcept nogil
     cdef uint32_t search(self, const flow_t* flow) noexcept nogil
+
+    cdef bint insert_row(self, const selector_t* selector, uint32_t policy, uint32_t priority) noexcept nogil
+    cdef void link(self, uint32_t at) noexcept nogil
+    cdef void unlink(self, uint32_t at) noexcept nogil
+    cdef bint grow_rows(self) noexcept nogil
+    cdef uint32_t group_of(self, uint8_t family, uint8_t local_bits, uint8_t remote_bits) noexcept nogil
+    cdef bint grow_groups(self) noexcept nogil
+    cdef void sort_groups(self) noexcept nogil
+    cdef uint64_t bucket_hash(
+        self, uint32_t group, uint64_t local_high, uint64_t local_low, uint64_t remote_high, uint64_t remote_low
+    ) noexcept nogil
+    cdef void changed(self) noexcept nogil
+    cdef policy_t* live(self, uint32_t policy) except NULL
 
 
 cdef inline uint64_t flow_hash(const uint64_t* seed, const flow_t* flow) noexcept nogil:
     """Seeded, so that nobody outside can aim at one cache line."""
     cdef const uint64_t* word = <const uint64_t*>flow
-    cdef uint64_t h = (word[1] ^ seed[0]) * 0x9e3779b97f4a7c15
-    h = (h ^ (h >> 29) ^ word[3] ^ seed[1]) * 0xbf58476d1ce4e5b9
-    h = (h ^ (h >> 32) ^ word[4] ^ seed[2]) * 0x94d049bb133111eb
+    cdef uint64_t h = (word[1] ^ seed[0]) * 0x9e3779b97f4a7c15U
+    h = (h ^ (h >> 29) ^ word[3] ^ seed[1]) * 0xbf58476d1ce4e5b9U
+    h = (h ^ (h >> 32) ^ word[4] ^ seed[2]) * 0x94d049bb133111ebU
     if flow.family == 6:
-        h = (h ^ (h >> 31) ^ word[0]) * 0x9e3779b97f4a7c15
-        h = (h ^ (h >> 31) ^ word[2]) * 0xbf58476d1ce4e5b9
+        h = (h ^ (h >> 31) ^ word[0]) * 0x9e3779b97f4a7c15U
+        h = (h ^ (h >> 31) ^ word[2]) * 0xbf58476d1ce4e5b9U
     return h ^ (h >> 32)
 
 

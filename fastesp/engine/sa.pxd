@@ -34,6 +34,7 @@ cdef enum:
     LIMIT_PACKETS = 2
     LIMIT_SEQUENCE = 3
     EVENTS_MAX = 1024
+    RANDOM_BYTES = 4096
 
 cdef struct sa_t:
     # What every packet reads: two cache lines.
@@ -43,7 +44,7 @@ cdef struct sa_t:
     uint64_t packet_check       # at so many packets look at the limits
     uint64_t byte_check
     uint64_t iv_base            # epoch in the upper 16 bits
-    uint32_t spi                # network order
+    uint32_t spi
     uint16_t flags
     uint8_t state
     uint8_t iv_length
@@ -66,6 +67,8 @@ cdef struct sa_t:
     uint64_t hard_bytes
     uint8_t local[16]           # outer addresses, network order: transport mode and AH build headers from them
     uint8_t remote[16]
+    uint8_t provider            # which of the table's providers
+    uint8_t reserved[55]        # to four cache lines
 
 cdef struct counters_t:
     uint64_t packets
@@ -78,8 +81,13 @@ cdef struct event_t:
     uint16_t limit              # LIMIT_*
 
 cdef struct entry_t:
-    uint32_t spi                # network order; 0: empty
+    uint32_t spi                # 0: empty
     uint32_t slot
+
+cdef class Sa:
+    """An SA before it has a slot: made by the control thread, adopted by the worker. Wiped unless adopted."""
+
+    cdef sa_t state
 
 cdef class SaTable:
     cdef sa_t* slots
@@ -91,33 +99,47 @@ cdef class SaTable:
     cdef entry_t* index         # inbound: open addressing, at most half full
     cdef uint32_t index_mask
     cdef uint32_t index_factor
+    cdef uint32_t index_shift
     cdef uint32_t fresh         # slots never used begin here
     cdef uint32_t* freed
     cdef uint32_t freed_count
     cdef event_t events[EVENTS_MAX]
     cdef uint32_t event_count
+    cdef uint8_t random[RANDOM_BYTES]
+    cdef uint32_t random_left
     cdef void* memory           # what `slots` lies in, unaligned
-    cdef object providers
+    cdef readonly tuple providers
     cdef object _counters
     cdef object _drops
 
+    # The worker's: neither takes the GIL. `adopt` empties `sa`; NO_SLOT where the table is full or has the SPI already.
+    cdef uint32_t adopt(self, sa_t* sa) noexcept nogil
+    cdef bint forget(self, uint32_t slot) noexcept nogil
+
     cdef void insert(self, uint32_t spi, uint32_t slot) noexcept nogil
     cdef void erase(self, uint32_t spi) noexcept nogil
-    cdef bint reached_limit(self, uint32_t slot) noexcept nogil
+    cdef void reached_limit(self, uint32_t slot) noexcept nogil
+    cdef uint32_t drain(self, event_t* events, uint32_t capacity) noexcept nogil
+    cdef void expire(self, uint32_t slot, uint16_t limit) noexcept nogil
+    cdef bint note(self, uint32_t slot, uint16_t kind, uint16_t limit) noexcept nogil
+    cdef bint take_random(self, uint8_t* iv, uint32_t length) noexcept nogil
+    cdef sa_t* live(self, uint32_t slot) except NULL
 
 
-cdef inline uint32_t index_of(const SaTable table, uint32_t spi) noexcept nogil:
-    return (spi * table.index_factor >> 7) & table.index_mask
+cdef inline uint32_t index_of(SaTable table, uint32_t spi) noexcept nogil:
+    return (spi * table.index_factor) >> table.index_shift
 
 
 cdef inline uint32_t sa_lookup(SaTable table, uint32_t spi) noexcept nogil:
-    """Slot of an inbound SPI (network order); NO_SLOT for none of ours. Expected steps: below two."""
+    """Slot of an inbound SPI; NO_SLOT for none of ours. Expected steps: below two."""
     cdef uint32_t at = index_of(table, spi)
     cdef entry_t* entry
+    if spi == 0:
+        return NO_SLOT
     while True:
         entry = &table.index[at]
         if entry.spi == spi:
-            return entry.slot if spi != 0 else NO_SLOT
+            return entry.slot
         if entry.spi == 0:
             return NO_SLOT
         at = (at + 1) & table.index_mask

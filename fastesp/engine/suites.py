@@ -56,3 +56,29 @@ INTEGRITY: dict[str, Integrity] = {
 
 SUITES: frozenset[str] = frozenset(ENCRYPTION) | frozenset(INTEGRITY)
 """Every name that :class:`fastesp.dataplane.base.Suite` may carry."""
+
+
+def sizes_of(encryption: str, key_bits: int, integrity: str, *, ah: bool) -> tuple[Encryption, Integrity | None]:
+    """The rows of both tables for one SA; AH and AEADs leave one side out.
+
+    Raises :class:`ValueError` for unknown names, key lengths an algorithm does not have, and combinations that do not
+    protect (RFC 8221: a cipher without integrity) or protect twice.
+    """
+    if ah and encryption not in ("", "null"):
+        raise ValueError(f"AH does not encrypt, but its suite names '{encryption}'")
+    cipher = ENCRYPTION.get("null" if ah else encryption)
+    if cipher is None:
+        raise ValueError(f"unknown encryption '{encryption}' (known: {', '.join(ENCRYPTION)})")
+    if not ah and key_bits not in cipher.key_bits:
+        raise ValueError(f"'{encryption}' has keys of {cipher.key_bits} bits, not {key_bits}")
+    if cipher.is_aead:
+        if integrity:
+            raise ValueError(f"'{encryption}' authenticates by itself, but the suite names '{integrity}' too")
+        return cipher, None
+    row = INTEGRITY.get(integrity)
+    if row is None:
+        known = ", ".join(INTEGRITY)
+        raise ValueError(f"'{encryption or 'AH'}' needs an integrity algorithm, not '{integrity}' (known: {known})")
+    if integrity == "aes-gmac" and not ah:
+        raise ValueError("'aes-gmac' is an integrity algorithm of AH; for ESP name it as the encryption (RFC 4543)")
+    return cipher, row

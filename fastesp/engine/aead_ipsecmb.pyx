@@ -1,0 +1,188 @@
+"""Intel's ipsec-mb: hand-written assembly, used where the library and the processor have it.
+
+1. At import a manager is made for this processor; without AES-NI the import fails with the reason.
+2. `create` expands the key once for an SA and direction.
+3. Per packet one direct call: `seal_gcm` / `open_gcm`. What the library does best over many packets at once (CBC with
+   HMAC) goes through its job manager in `run_jobs`.
+"""
+
+from cpython.pycapsule cimport PyCapsule_New
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free
+from libc.string cimport memcpy, memset
+
+from fastesp.engine.aead cimport *
+from fastesp.engine.hints cimport prefetch, store32
+from fastesp.engine.openssl cimport CRYPTO_memcmp, OPENSSL_cleanse
+
+cdef extern from "stdlib.h" nogil:
+    int posix_memalign(void** memory, size_t alignment, size_t size) noexcept
+
+cdef extern from "intel-ipsec-mb.h" nogil:
+    struct gcm_key_data:
+        pass
+    struct gcm_context_data:
+        pass
+    ctypedef void (*aes_gcm_enc_dec_t)(
+        const gcm_key_data* key, gcm_context_data* context, uint8_t* out, const uint8_t* data, uint64_t length,
+        const uint8_t* iv, const uint8_t* aad, uint64_t aad_length, uint8_t* tag, uint64_t tag_length) noexcept
+    ctypedef void (*aes_gcm_pre_t)(const void* key, gcm_key_data* expanded) noexcept
+    ctypedef struct IMB_MGR:
+        uint64_t features
+        aes_gcm_enc_dec_t gcm128_enc
+        aes_gcm_enc_dec_t gcm192_enc
+        aes_gcm_enc_dec_t gcm256_enc
+        aes_gcm_enc_dec_t gcm128_dec
+        aes_gcm_enc_dec_t gcm192_dec
+        aes_gcm_enc_dec_t gcm256_dec
+        aes_gcm_pre_t gcm128_pre
+        aes_gcm_pre_t gcm192_pre
+        aes_gcm_pre_t gcm256_pre
+    ctypedef enum IMB_ARCH:
+        IMB_ARCH_NONE
+        IMB_ARCH_SSE
+        IMB_ARCH_AVX
+        IMB_ARCH_AVX2
+        IMB_ARCH_AVX512
+    IMB_MGR* alloc_mb_mgr(uint64_t flags) noexcept
+    void free_mb_mgr(IMB_MGR* manager) noexcept
+    void init_mb_mgr_auto(IMB_MGR* manager, IMB_ARCH* chosen) noexcept
+    int imb_get_errno(IMB_MGR* manager) noexcept
+    const char* imb_get_strerror(int number) noexcept
+    const char* imb_get_version_str() noexcept
+    uint64_t IMB_FEATURE_AESNI
+    uint64_t IMB_FEATURE_PCLMULQDQ
+
+cdef struct gcm_t:
+    gcm_key_data key            # 64-byte aligned, as the whole is
+    aes_gcm_enc_dec_t function
+    uint8_t salt[4]
+    uint8_t icv_length
+    uint8_t esn
+
+cdef IMB_MGR* manager = alloc_mb_mgr(0)
+cdef IMB_ARCH architecture = IMB_ARCH_NONE
+if manager == NULL:
+    raise ImportError("ipsec-mb cannot allocate its manager")
+init_mb_mgr_auto(manager, &architecture)
+if imb_get_errno(manager) != 0:
+    raise ImportError(f"ipsec-mb refuses this machine: {imb_get_strerror(imb_get_errno(manager)).decode()}")
+if not manager.features & IMB_FEATURE_AESNI or not manager.features & IMB_FEATURE_PCLMULQDQ:
+    raise ImportError("ipsec-mb: this processor has no AES-NI and PCLMULQDQ")
+
+
+# ---- keys, once an SA ------------------------------------------------------------------------------------------
+
+
+cdef void* open_state() noexcept nogil:
+    return NULL
+
+
+cdef void close_state(void* state) noexcept nogil:
+    pass
+
+
+cdef bint create(void* state, const request_t* request, crypt_t* crypt) noexcept nogil:
+    if request.ah or request.integrity != AUTH_NONE:
+        return False
+    return create_gcm(request, crypt)
+
+
+cdef bint create_gcm(const request_t* request, crypt_t* crypt) noexcept nogil:
+    cdef gcm_t* context
+    cdef uint8_t icv_length
+    if request.encryption == ENCR_AES_GCM_16:
+        icv_length = 16
+    elif request.encryption == ENCR_AES_GCM_12:
+        icv_length = 12
+    elif request.encryption == ENCR_AES_GCM_8:
+        icv_length = 8
+    else:
+        return False
+    if posix_memalign(<void**>&context, 64, sizeof(gcm_t)) != 0:
+        return False
+    memset(context, 0, sizeof(gcm_t))
+    if request.key_length == 20:
+        manager.gcm128_pre(request.key, &context.key)
+        context.function = manager.gcm128_enc if request.sealing else manager.gcm128_dec
+    elif request.key_length == 28:
+        manager.gcm192_pre(request.key, &context.key)
+        context.function = manager.gcm192_enc if request.sealing else manager.gcm192_dec
+    elif request.key_length == 36:
+        manager.gcm256_pre(request.key, &context.key)
+        context.function = manager.gcm256_enc if request.sealing else manager.gcm256_dec
+    else:
+        free(context)
+        return False
+    memcpy(context.salt, request.key + request.key_length - 4, 4)
+    context.icv_length = icv_length
+    context.esn = request.esn
+    crypt.context = context
+    crypt.run = seal_gcm if request.sealing else open_gcm
+    crypt.destroy = destroy_gcm
+    return True
+
+
+cdef void destroy_gcm(void* context) noexcept nogil:
+    OPENSSL_cleanse(context, sizeof(gcm_t))
+    free(context)
+
+
+# ---- packets: GCM ----------------------------------------------------------------------------------------------
+
+
+cdef inline int prepare_gcm(const job_t* job, const gcm_t* context, uint8_t* nonce, uint8_t* aad) noexcept nogil:
+    """Salt and explicit IV; SPI and sequence number (RFC 4106 sections 4 and 5). Returns the latter's length."""
+    memcpy(nonce, context.salt, 4)
+    memcpy(nonce + 4, job.iv, 8)
+    if context.esn:
+        memcpy(aad, job.head, 4)
+        store32(aad + 4, job.sequence_high)
+        memcpy(aad + 8, job.head + 4, 4)
+        return 12
+    memcpy(aad, job.head, 8)
+    return 8
+
+
+cdef void seal_gcm(job_t* jobs, uint32_t count) noexcept nogil:
+    cdef uint32_t i
+    cdef job_t* job
+    cdef const gcm_t* context
+    cdef gcm_context_data scratch
+    cdef uint8_t nonce[16]
+    cdef uint8_t aad[16]
+    cdef int length
+    for i in range(count):
+        job = &jobs[i]
+        context = <const gcm_t*>job.context
+        length = prepare_gcm(job, context, nonce, aad)
+        context.function(
+            &context.key, &scratch, job.text, job.text, job.length, nonce, aad, length, job.icv, context.icv_length)
+        job.ok = True
+
+
+cdef void open_gcm(job_t* jobs, uint32_t count) noexcept nogil:
+    cdef uint32_t i
+    cdef job_t* job
+    cdef const gcm_t* context
+    cdef gcm_context_data scratch
+    cdef uint8_t nonce[16]
+    cdef uint8_t aad[16]
+    cdef uint8_t tag[16]
+    cdef int length
+    for i in range(count):
+        job = &jobs[i]
+        context = <const gcm_t*>job.context
+        length = prepare_gcm(job, context, nonce, aad)
+        context.function(
+            &context.key, &scratch, job.text, job.text, job.length, nonce, aad, length, tag, context.icv_length)
+        job.ok = CRYPTO_memcmp(tag, job.icv, context.icv_length) == 0
+
+
+cdef provider_t provider
+provider.open = open_state
+provider.close = close_state
+provider.create = create
+
+VERSION = imb_get_version_str().decode()
+TABLE = PyCapsule_New(&provider, "fastesp.engine.provider", NULL)

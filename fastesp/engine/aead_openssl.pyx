@@ -1,0 +1,361 @@
+"""The provider that is always there: OpenSSL's EVP.
+
+1. At import every algorithm is fetched once (`EVP_CIPHER_fetch` costs more than sealing a packet).
+2. `create` sets the key once for an SA and direction.
+3. Per packet only the IV is set anew: `seal_aead` / `open_aead` for GCM and ChaCha20-Poly1305, `seal_gmac` / `open_gmac`
+   where nothing is ciphered, `seal_mac` / `open_mac` for a cipher or none beside an HMAC (AH too).
+"""
+
+from cpython.pycapsule cimport PyCapsule_New
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+
+from fastesp.engine.aead cimport *
+from fastesp.engine.hints cimport store32
+from fastesp.engine.openssl cimport *
+
+cdef struct context_t:
+    EVP_CIPHER_CTX* cipher      # NULL: nothing is ciphered
+    EVP_MAC_CTX* mac            # NULL: the cipher authenticates
+    uint8_t salt[4]
+    uint8_t icv_length
+    uint8_t esn
+    uint8_t counter_mode
+    uint8_t tag[16]             # where `tag_get` and `tag_set` point to
+    OSSL_PARAM tag_param[2]
+
+cdef EVP_CIPHER* GCM[3]
+cdef EVP_CIPHER* CBC[3]
+cdef EVP_CIPHER* CTR[3]
+cdef EVP_CIPHER* CHACHA
+cdef EVP_MAC* HMAC
+
+
+cdef EVP_CIPHER* fetched(bytes name) except NULL:
+    cdef EVP_CIPHER* cipher = EVP_CIPHER_fetch(NULL, name, NULL)
+    if cipher == NULL:
+        raise ImportError(f"OpenSSL has no {name.decode()}")
+    return cipher
+
+
+for _at, _bits in enumerate((128, 192, 256)):
+    GCM[_at] = fetched(b"AES-%d-GCM" % _bits)
+    CBC[_at] = fetched(b"AES-%d-CBC" % _bits)
+    CTR[_at] = fetched(b"AES-%d-CTR" % _bits)
+CHACHA = fetched(b"ChaCha20-Poly1305")
+HMAC = EVP_MAC_fetch(NULL, "HMAC", NULL)
+if HMAC == NULL:
+    raise ImportError("OpenSSL has no HMAC")
+
+
+# ---- keys, once an SA ------------------------------------------------------------------------------------------
+
+
+cdef void* open_state() noexcept nogil:
+    return NULL
+
+
+cdef void close_state(void* state) noexcept nogil:
+    pass
+
+
+cdef bint create(void* state, const request_t* request, crypt_t* crypt) noexcept nogil:
+    cdef context_t* context = <context_t*>calloc(1, sizeof(context_t))
+    cdef bint made
+    if context == NULL:
+        return False
+    context.esn = request.esn
+    crypt.context = context
+    crypt.destroy = destroy
+    if request.ah or request.integrity != AUTH_NONE:
+        made = create_mac(context, request, crypt)
+    else:
+        made = create_aead(context, request, crypt)
+    if not made:
+        destroy(context)
+        crypt.context = NULL
+    return made
+
+
+cdef void destroy(void* opaque) noexcept nogil:
+    """OpenSSL wipes its own contexts when it frees them."""
+    cdef context_t* context = <context_t*>opaque
+    EVP_CIPHER_CTX_free(context.cipher)
+    EVP_MAC_CTX_free(context.mac)
+    OPENSSL_cleanse(context, sizeof(context_t))
+    free(context)
+
+
+cdef bint create_aead(context_t* context, const request_t* request, crypt_t* crypt) noexcept nogil:
+    cdef uint32_t bits = (request.key_length - 4) * 8
+    cdef const EVP_CIPHER* cipher
+    cdef bint encrypting = request.sealing
+    if request.key_length < 20 or request.key_length > 36:
+        return False
+    context.icv_length = 16
+    if request.encryption == ENCR_CHACHA20_POLY1305:
+        cipher = CHACHA
+    else:
+        cipher = GCM[bits // 64 - 2]
+        if request.encryption == ENCR_AES_GCM_8:
+            context.icv_length = 8
+        elif request.encryption == ENCR_AES_GCM_12:
+            context.icv_length = 12
+        elif request.encryption != ENCR_AES_GCM_16 and request.encryption != ENCR_NULL_AUTH_AES_GMAC:
+            return False
+    if request.encryption == ENCR_NULL_AUTH_AES_GMAC:
+        # Both directions compute the ICV as the sender does.
+        encrypting = True
+        crypt.run = seal_gmac if request.sealing else open_gmac
+    else:
+        crypt.run = seal_aead if request.sealing else open_aead
+    memcpy(context.salt, request.key + request.key_length - 4, 4)
+    context.tag_param[0] = OSSL_PARAM_construct_octet_string("tag", context.tag, context.icv_length)
+    context.tag_param[1] = OSSL_PARAM_construct_end()
+    context.cipher = EVP_CIPHER_CTX_new()
+    return context.cipher != NULL and EVP_CipherInit_ex2(
+        context.cipher, cipher, request.key, NULL, encrypting, NULL) == 1
+
+
+cdef bint create_mac(context_t* context, const request_t* request, crypt_t* crypt) noexcept nogil:
+    cdef OSSL_PARAM params[2]
+    cdef const char* digest
+    if request.integrity == AUTH_HMAC_SHA1_96:
+        digest = "SHA1"
+        context.icv_length = 12
+    elif request.integrity == AUTH_HMAC_SHA2_256_128:
+        digest = "SHA2-256"
+        context.icv_length = 16
+    elif request.integrity == AUTH_HMAC_SHA2_384_192:
+        digest = "SHA2-384"
+        context.icv_length = 24
+    elif request.integrity == AUTH_HMAC_SHA2_512_256:
+        digest = "SHA2-512"
+        context.icv_length = 32
+    else:
+        return False
+    params[0] = OSSL_PARAM_construct_utf8_string("digest", <char*>digest, 0)
+    params[1] = OSSL_PARAM_construct_end()
+    context.mac = EVP_MAC_CTX_new(HMAC)
+    if context.mac == NULL:
+        return False
+    if EVP_MAC_init(context.mac, request.integrity_key, request.integrity_key_length, params) != 1:
+        return False
+    crypt.run = seal_mac if request.sealing else open_mac
+    if request.ah or request.encryption == ENCR_NULL:
+        return True
+    return create_cipher(context, request)
+
+
+cdef bint create_cipher(context_t* context, const request_t* request) noexcept nogil:
+    cdef const EVP_CIPHER* cipher
+    cdef uint32_t length = request.key_length
+    if request.encryption == ENCR_AES_CTR and length > 4:
+        length -= 4
+        memcpy(context.salt, request.key + length, 4)
+        context.counter_mode = 1
+    elif request.encryption != ENCR_AES_CBC:
+        return False
+    if length != 16 and length != 24 and length != 32:
+        return False
+    cipher = CTR[length // 8 - 2] if context.counter_mode else CBC[length // 8 - 2]
+    context.cipher = EVP_CIPHER_CTX_new()
+    if context.cipher == NULL:
+        return False
+    if EVP_CipherInit_ex2(context.cipher, cipher, request.key, NULL, request.sealing, NULL) != 1:
+        return False
+    return EVP_CIPHER_CTX_set_padding(context.cipher, 0) == 1
+
+
+# ---- packets: AEAD ---------------------------------------------------------------------------------------------
+
+
+cdef inline int associated(const job_t* job, const context_t* context, uint8_t* aad) noexcept nogil:
+    """SPI and sequence number; with ESN all 64 bits of it (RFC 4106 section 5). Returns its length."""
+    memcpy(aad, job.head, 4)
+    if context.esn:
+        store32(aad + 4, job.sequence_high)
+        memcpy(aad + 8, job.head + 4, 4)
+        return 12
+    memcpy(aad + 4, job.head + 4, 4)
+    return 8
+
+
+cdef inline void nonce_of(const job_t* job, const context_t* context, uint8_t* nonce) noexcept nogil:
+    memcpy(nonce, context.salt, 4)
+    memcpy(nonce + 4, job.iv, 8)
+
+
+cdef void seal_aead(job_t* jobs, uint32_t count) noexcept nogil:
+    cdef uint32_t i
+    cdef job_t* job
+    cdef context_t* context
+    cdef uint8_t nonce[12]
+    cdef uint8_t aad[12]
+    cdef int written, length
+    for i in range(count):
+        job = &jobs[i]
+        context = <context_t*>job.context
+        nonce_of(job, context, nonce)
+        length = associated(job, context, aad)
+        job.ok = (
+            EVP_EncryptInit_ex2(context.cipher, NULL, NULL, nonce, NULL) == 1
+            and EVP_EncryptUpdate(context.cipher, NULL, &written, aad, length) == 1
+            and EVP_EncryptUpdate(context.cipher, job.text, &written, job.text, <int>job.length) == 1
+            and EVP_EncryptFinal_ex(context.cipher, job.icv, &written) == 1
+            and EVP_CIPHER_CTX_get_params(context.cipher, context.tag_param) == 1
+        )
+        memcpy(job.icv, context.tag, context.icv_length)
+
+
+cdef void open_aead(job_t* jobs, uint32_t count) noexcept nogil:
+    cdef uint32_t i
+    cdef job_t* job
+    cdef context_t* context
+    cdef uint8_t nonce[12]
+    cdef uint8_t aad[12]
+    cdef int written, length
+    for i in range(count):
+        job = &jobs[i]
+        context = <context_t*>job.context
+        nonce_of(job, context, nonce)
+        length = associated(job, context, aad)
+        memcpy(context.tag, job.icv, context.icv_length)
+        job.ok = (
+            EVP_DecryptInit_ex2(context.cipher, NULL, NULL, nonce, NULL) == 1
+            and EVP_CIPHER_CTX_set_params(context.cipher, context.tag_param) == 1
+            and EVP_DecryptUpdate(context.cipher, NULL, &written, aad, length) == 1
+            and EVP_DecryptUpdate(context.cipher, job.text, &written, job.text, <int>job.length) == 1
+            and EVP_DecryptFinal_ex(context.cipher, job.icv, &written) == 1
+        )
+
+
+# ---- packets: GMAC (RFC 4543) ----------------------------------------------------------------------------------
+
+
+cdef inline bint gmac_data(const job_t* job, context_t* context) noexcept nogil:
+    """SPI, sequence number, IV and text are all associated data."""
+    cdef uint8_t aad[12]
+    cdef int written
+    cdef int length = associated(job, context, aad)
+    return (
+        EVP_EncryptUpdate(context.cipher, NULL, &written, aad, length) == 1
+        and EVP_EncryptUpdate(
+            context.cipher, NULL, &written, job.iv, <int>(job.text - job.iv) + <int>job.length) == 1
+    )
+
+
+cdef void seal_gmac(job_t* jobs, uint32_t count) noexcept nogil:
+    cdef uint32_t i
+    cdef job_t* job
+    cdef context_t* context
+    cdef uint8_t nonce[12]
+    cdef int written
+    for i in range(count):
+        job = &jobs[i]
+        context = <context_t*>job.context
+        nonce_of(job, context, nonce)
+        job.ok = (
+            EVP_EncryptInit_ex2(context.cipher, NULL, NULL, nonce, NULL) == 1
+            and gmac_data(job, context)
+            and EVP_EncryptFinal_ex(context.cipher, job.icv, &written) == 1
+            and EVP_CIPHER_CTX_get_params(context.cipher, context.tag_param) == 1
+        )
+        memcpy(job.icv, context.tag, context.icv_length)
+
+
+cdef void open_gmac(job_t* jobs, uint32_t count) noexcept nogil:
+    """Computed as the sender did, and compared."""
+    cdef uint32_t i
+    cdef job_t* job
+    cdef context_t* context
+    cdef uint8_t nonce[12]
+    cdef uint8_t nothing[16]
+    cdef int written
+    for i in range(count):
+        job = &jobs[i]
+        context = <context_t*>job.context
+        nonce_of(job, context, nonce)
+        job.ok = (
+            EVP_EncryptInit_ex2(context.cipher, NULL, NULL, nonce, NULL) == 1
+            and gmac_data(job, context)
+            and EVP_EncryptFinal_ex(context.cipher, nothing, &written) == 1
+            and EVP_CIPHER_CTX_get_params(context.cipher, context.tag_param) == 1
+            and CRYPTO_memcmp(context.tag, job.icv, context.icv_length) == 0
+        )
+
+
+# ---- packets: a cipher or none, beside an HMAC -----------------------------------------------------------------
+
+
+cdef inline bint mac_of(const job_t* job, context_t* context, uint8_t* mac) noexcept nogil:
+    """From `head` to the end of the text, then ESN's upper half (RFC 4303 section 2.2.1)."""
+    cdef uint8_t high[4]
+    cdef size_t written
+    store32(high, job.sequence_high)
+    return (
+        EVP_MAC_init(context.mac, NULL, 0, NULL) == 1
+        and EVP_MAC_update(context.mac, job.head, <size_t>(job.text - job.head) + job.length) == 1
+        and (not context.esn or EVP_MAC_update(context.mac, high, 4) == 1)
+        and EVP_MAC_final(context.mac, mac, &written, 64) == 1
+    )
+
+
+cdef inline void initial_block(const job_t* job, const context_t* context, uint8_t* block) noexcept nogil:
+    """CBC: the IV. CTR: nonce, IV and a counter that begins with one (RFC 3686 section 4)."""
+    if context.counter_mode:
+        memcpy(block, context.salt, 4)
+        memcpy(block + 4, job.iv, 8)
+        store32(block + 12, 1)
+    else:
+        memcpy(block, job.iv, 16)
+
+
+cdef void seal_mac(job_t* jobs, uint32_t count) noexcept nogil:
+    cdef uint32_t i
+    cdef job_t* job
+    cdef context_t* context
+    cdef uint8_t block[16]
+    cdef uint8_t mac[64]
+    cdef int written
+    for i in range(count):
+        job = &jobs[i]
+        context = <context_t*>job.context
+        job.ok = True
+        if context.cipher != NULL:
+            initial_block(job, context, block)
+            job.ok = (
+                EVP_EncryptInit_ex2(context.cipher, NULL, NULL, block, NULL) == 1
+                and EVP_EncryptUpdate(context.cipher, job.text, &written, job.text, <int>job.length) == 1
+            )
+        job.ok = job.ok and mac_of(job, context, mac)
+        memcpy(job.icv, mac, context.icv_length)
+
+
+cdef void open_mac(job_t* jobs, uint32_t count) noexcept nogil:
+    cdef uint32_t i
+    cdef job_t* job
+    cdef context_t* context
+    cdef uint8_t block[16]
+    cdef uint8_t mac[64]
+    cdef int written
+    for i in range(count):
+        job = &jobs[i]
+        context = <context_t*>job.context
+        job.ok = mac_of(job, context, mac) and CRYPTO_memcmp(mac, job.icv, context.icv_length) == 0
+        if job.ok and context.cipher != NULL:
+            initial_block(job, context, block)
+            job.ok = (
+                EVP_DecryptInit_ex2(context.cipher, NULL, NULL, block, NULL) == 1
+                and EVP_DecryptUpdate(context.cipher, job.text, &written, job.text, <int>job.length) == 1
+            )
+
+
+cdef provider_t provider
+provider.open = open_state
+provider.close = close_state
+provider.create = create
+
+VERSION = (<bytes>OpenSSL_version(OPENSSL_VERSION)).decode().split()[1]
+TABLE = PyCapsule_New(&provider, "fastesp.engine.provider", NULL)

@@ -1,0 +1,599 @@
+"""ESP: a batch's way through the engine, both ways, in bursts that fit the first-level cache.
+
+Out (RFC 4303 section 3.3):
+1. `classify`    read the IP header; what does not parse ends here
+2. `find_policy` flow -> policy -> outbound SA
+3. `prepare`     sequence number, IV, padding and trailer, in place around the packet
+4. seal          neighbouring jobs of one provider in one call
+5. `sealed`      descriptor, counters, limits
+
+In (RFC 4303 section 3.4):
+1. `read_spi`    SPI -> SA
+2. `admit`       lengths, replay check; nothing is believed yet
+3. open
+4. `opened`      replay window, trailer, inner header, selectors, ECN; descriptor, counters, limits
+
+Each step walks the whole burst before the next begins, so that memory asked for in one step is there in the next.
+"""
+
+cimport cython
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memmove, memset
+
+from fastesp.engine.aead cimport job_t, run_t
+from fastesp.engine.batch cimport FLAG_DF, FLAG_DUMMY, FLAG_OUTER, NO_SLOT, TAILROOM, Batch, packet_t
+from fastesp.engine.ecn cimport ECN_MASK, ecn_decapsulated, set_tos
+from fastesp.engine.hints cimport load32, prefetch, store32, store64
+from fastesp.engine.ip cimport PROTOCOL_IPIP, PROTOCOL_IPV6, PROTOCOL_NONE, flow_t, ip_parse, ip_t
+from fastesp.engine.policy cimport (
+    POLICY_BYPASS, POLICY_DISCARD, POLICY_TRAP, Policies, flow_hash, policy_find, policy_t)
+from fastesp.engine.replay cimport replay_check, replay_infer, replay_update
+from fastesp.engine.sa cimport *
+from fastesp.engine.selector cimport selector_matches
+from fastesp.engine.verdict cimport *
+
+import numpy as np
+
+from fastesp.engine.providers import open_providers
+
+cdef enum:
+    BURST = 32
+    ESP_HEADER = 8
+    # Pad length and next header.
+    TRAILER = 2
+    # Least room behind a packet: padding to a cipher block, trailer, ICV, and one step of writing PADDING.
+    TAIL_MAX = 80
+
+# 1, 2, 3 ... as RFC 4303 section 2.4 wants padding.
+cdef uint8_t PADDING[16]
+for _at in range(16):
+    PADDING[_at] = _at + 1
+
+cdef struct work_t:
+    packet_t* packet
+    sa_t* sa
+    uint32_t slot
+    uint32_t inner      # bytes of the inner packet
+    uint64_t hash
+    uint64_t sequence
+    ip_t ip
+    flow_t flow
+
+
+@cython.final
+cdef class Engine:
+    """SA tables, policies and counters of one worker, and both ways through them.
+
+    ``provider`` is ``auto``, ``ipsec-mb`` or ``openssl``; a name alone never falls back. Memory is reserved for
+    ``max_sas`` SAs each way and ``max_policies`` policies, but taken only as they come; ``flows`` (a power of two) is the
+    size of the cache of policy decisions. An engine belongs to one thread at a time.
+    """
+
+    def __cinit__(
+        self, *, str provider="auto", uint32_t max_sas=131072, uint32_t max_policies=16384, uint32_t flows=16384
+    ):
+        cdef uint64_t[::1] counters
+        self.inbound = SaTable(max_sas, True, open_providers(provider))
+        self.outbound = SaTable(max_sas, False, open_providers(provider))
+        self.policies = Policies(max_policies, flows)
+        self._verdicts_in = np.zeros(VERDICT_COUNT, np.uint64)
+        self._verdicts_out = np.zeros(VERDICT_COUNT, np.uint64)
+        counters = self._verdicts_in
+        self.verdicts_in = &counters[0]
+        counters = self._verdicts_out
+        self.verdicts_out = &counters[0]
+
+    cpdef uint32_t encapsulate(self, Batch batch, uint64_t now) noexcept nogil:
+        """IP packets into ESP, in place. ``now``: monotonic nanoseconds. Returns how many go on."""
+        cdef uint32_t count = min(batch.count, batch.capacity)
+        cdef uint32_t start = 0
+        cdef uint32_t passed = 0
+        while start < count:
+            passed += encapsulate_burst(self, batch, start, min(count - start, <uint32_t>BURST), now)
+            start += BURST
+        return passed
+
+    cpdef uint32_t decapsulate(self, Batch batch, uint64_t now) noexcept nogil:
+        """ESP into IP packets, in place. ``now``: monotonic nanoseconds. Returns how many go on."""
+        cdef uint32_t count = min(batch.count, batch.capacity)
+        cdef uint32_t start = 0
+        cdef uint32_t passed = 0
+        while start < count:
+            passed += decapsulate_burst(self, batch, start, min(count - start, <uint32_t>BURST), now)
+            start += BURST
+        return passed
+
+    # ---- events and counters -----------------------------------------------------------------------------------
+
+    cdef uint32_t drain(self, event_t* events, uint32_t capacity, bint inbound) noexcept nogil:
+        if inbound:
+            return self.inbound.drain(events, capacity)
+        return self.outbound.drain(events, capacity)
+
+    def events(self):
+        """Limits reached since the last call: ``(direction, slot, "soft" or "hard", "bytes", "packets" or "sequence")``."""
+        cdef event_t drained[EVENTS_MAX]
+        cdef uint32_t count, at
+        found = []
+        for direction in ("in", "out"):
+            count = self.drain(drained, EVENTS_MAX, direction == "in")
+            for at in range(count):
+                kind = "soft" if drained[at].kind == EVENT_SOFT else "hard"
+                found.append((direction, drained[at].slot, kind, LIMITS[drained[at].limit]))
+        return found
+
+    @property
+    def verdicts(self):
+        """Packets by :class:`Verdict`, inbound and outbound: two read-only arrays, without a copy."""
+        views = self._verdicts_in.view(), self._verdicts_out.view()
+        for view in views:
+            view.flags.writeable = False
+        return views
+
+    @property
+    def provider(self):
+        """The crypto provider asked first; :meth:`SaTable.provider_of` names the one an SA got."""
+        return self.outbound.providers[0].name
+
+    # ---- for the thread that owns the engine, or where there is no other ----------------------------------------
+
+    def install_outbound(self, spi, suite, key, integrity_key=None, *, epoch, **options):
+        """A new outbound SA; returns its slot. Nothing is sent on it before a policy says so. Options: :meth:`SaTable.prepare`."""
+        return self.outbound.add(self.outbound.prepare(spi, suite, key, integrity_key, epoch=epoch, **options))
+
+    def install_inbound(self, spi, suite, key, integrity_key=None, *, selectors, **options):
+        """A new inbound SA; returns its slot. Options: :meth:`SaTable.prepare`; the DSCP stays the inner packet's by default."""
+        options.setdefault("copy_dscp", False)
+        return self.inbound.add(self.inbound.prepare(spi, suite, key, integrity_key, selectors=selectors, **options))
+
+    def retire_outbound(self, slot):
+        """Send no more on it. Raises :class:`KeyError` for no such SA."""
+        self.outbound.retire(slot)
+
+    def remove_outbound(self, slot):
+        """Wipe it. A policy that names it has to be changed first. Raises :class:`KeyError` for no such SA."""
+        self.outbound.remove(slot)
+
+    def remove_inbound(self, slot):
+        """Wipe it. Raises :class:`KeyError` for no such SA."""
+        self.inbound.remove(slot)
+
+    def add_policy(self, selectors, action, *, priority=0, sa=NO_SLOT):
+        """A policy; returns its slot (:meth:`Policies.add`)."""
+        return self.policies.add(selectors, action, priority=priority, sa=sa)
+
+    def change_policy(self, policy, *, action=None, sa=None):
+        """Another action or SA for it, from the next packet on (:meth:`Policies.change`)."""
+        self.policies.change(policy, action=action, sa=sa)
+
+    def remove_policy(self, policy):
+        """Raises :class:`KeyError` for no such policy."""
+        self.policies.remove(policy)
+
+    def close(self):
+        """Wipe all SAs now rather than when the engine is collected."""
+        self.inbound.clear()
+        self.outbound.clear()
+
+
+LIMITS = {LIMIT_BYTES: "bytes", LIMIT_PACKETS: "packets", LIMIT_SEQUENCE: "sequence"}
+
+
+# ---- out ---------------------------------------------------------------------------------------------------------------
+
+
+cdef uint32_t encapsulate_burst(Engine engine, Batch batch, uint32_t start, uint32_t count, uint64_t now) noexcept nogil:
+    cdef work_t work[BURST]
+    cdef job_t jobs[BURST]
+    cdef uint32_t live = classify(engine, batch, start, count, work)
+    live = find_policy(engine, work, live)
+    live = prepare(engine, batch, work, jobs, live)
+    run_jobs(work, jobs, live)
+    return sealed(engine, batch, work, jobs, live, now)
+
+
+cdef inline uint32_t classify(Engine engine, Batch batch, uint32_t start, uint32_t count, work_t* work) noexcept nogil:
+    cdef uint32_t i
+    cdef uint32_t live = 0
+    cdef packet_t* p
+    cdef work_t* w
+    for i in range(start, start + count):
+        prefetch(batch.region + batch.packets[i].offset)
+    for i in range(start, start + count):
+        p = &batch.packets[i]
+        if p.verdict != VERDICT_OK:
+            continue
+        w = &work[live]
+        w.packet = p
+        w.sa = NULL
+        if not within_region(batch, p):
+            drop_out(engine, w, VERDICT_BAD_LENGTH)
+        elif p.flags & FLAG_DUMMY:
+            w.slot = p.sa
+            w.inner = p.length
+            live += 1
+        elif not ip_parse(batch.region + p.offset, p.length, True, &w.ip, &w.flow):
+            drop_out(engine, w, VERDICT_BAD_LENGTH)
+        else:
+            w.inner = w.ip.length
+            w.hash = flow_hash(engine.policies.seed, &w.flow)
+            prefetch(&engine.policies.cache[w.hash & engine.policies.cache_mask])
+            live += 1
+    return live
+
+
+cdef inline uint32_t find_policy(Engine engine, work_t* work, uint32_t count) noexcept nogil:
+    cdef uint32_t i, number
+    cdef uint32_t live = 0
+    cdef work_t* w
+    cdef policy_t* policy
+    for i in range(count):
+        w = &work[live]
+        if i != live:
+            w[0] = work[i]
+        if not w.packet.flags & FLAG_DUMMY:
+            number = policy_find(engine.policies, &w.flow, w.hash)
+            w.packet.policy = number
+            if number == NO_SLOT:
+                drop_out(engine, w, VERDICT_NO_POLICY)
+                continue
+            policy = &engine.policies.policies[number]
+            w.slot = policy.sa
+            if policy.action == POLICY_BYPASS or policy.action == POLICY_DISCARD:
+                drop_out(engine, w, VERDICT_BYPASS if policy.action == POLICY_BYPASS else VERDICT_DISCARD)
+                continue
+            if w.slot == NO_SLOT:
+                drop_out(engine, w, VERDICT_ACQUIRE if policy.action == POLICY_TRAP else VERDICT_NO_SA)
+                continue
+        if w.slot >= engine.outbound.fresh:
+            drop_out(engine, w, VERDICT_NO_SA)
+            continue
+        w.sa = &engine.outbound.slots[w.slot]
+        prefetch(w.sa)
+        prefetch(<uint8_t*>w.sa + 64)
+        live += 1
+    for i in range(live):
+        prefetch(work[i].sa.crypt.context)
+    return live
+
+
+cdef inline uint32_t prepare(Engine engine, Batch batch, work_t* work, job_t* jobs, uint32_t count) noexcept nogil:
+    cdef uint32_t i
+    cdef uint32_t live = 0
+    cdef int verdict
+    cdef work_t* w
+    for i in range(count):
+        w = &work[live]
+        if i != live:
+            w[0] = work[i]
+        verdict = admit_out(engine, w)
+        if verdict == VERDICT_OK:
+            verdict = wrap_tunnel(engine, batch, w, &jobs[live])
+        if verdict == VERDICT_OK:
+            live += 1
+        else:
+            drop_out(engine, w, verdict)
+    return live
+
+
+cdef inline int admit_out(Engine engine, work_t* w) noexcept nogil:
+    """Whether the SA still sends, and this packet."""
+    cdef sa_t* sa = w.sa
+    if sa.state != SA_LIVE:
+        return VERDICT_EXPIRED if sa.state == SA_EXPIRED else VERDICT_NO_SA
+    if sa.sequence >= sa.sequence_check:
+        engine.outbound.reached_limit(w.slot)
+        if sa.state != SA_LIVE:
+            return VERDICT_EXPIRED
+    if sa.mtu != 0 and w.inner > sa.mtu and not w.packet.flags & FLAG_DUMMY and w.ip.dont_fragment:
+        return VERDICT_TOO_BIG
+    return VERDICT_OK
+
+
+cdef inline int wrap_tunnel(Engine engine, Batch batch, work_t* w, job_t* job) noexcept nogil:
+    """ESP header and IV before the packet, padding and trailer behind it."""
+    cdef sa_t* sa = w.sa
+    cdef packet_t* p = w.packet
+    cdef uint32_t before = ESP_HEADER + sa.iv_length
+    cdef uint32_t length = padded_length(w, p)
+    cdef uint32_t pad = (0 - (length + TRAILER)) & (sa.align - 1)
+    cdef uint8_t* text = batch.region + p.offset
+    cdef uint8_t* end
+    if p.offset < before or <size_t>p.offset + length + TAIL_MAX > batch.region_size or (p.room != 0 and p.room < TAIL_MAX):
+        return VERDICT_NO_ROOM
+    sa.sequence += 1
+    w.sequence = sa.sequence
+    job.context = sa.crypt.context
+    job.head = text - before
+    job.iv = text - sa.iv_length
+    job.text = text
+    job.length = length + pad + TRAILER
+    job.sequence_high = <uint32_t>(w.sequence >> 32)
+    job.icv = text + job.length
+    store32(job.head, sa.spi)
+    store32(job.head + 4, <uint32_t>w.sequence)
+    if sa.flags & SA_COUNTER_IV:
+        store64(job.iv, sa.iv_base | w.sequence)
+    elif sa.flags & SA_RANDOM_IV:
+        if not engine.outbound.take_random(job.iv, sa.iv_length):
+            return VERDICT_NO_ROOM
+    end = text + w.inner
+    if length > w.inner:
+        memset(end, 0, length - w.inner)
+        end = text + length
+    memcpy(end, PADDING, sizeof(PADDING))
+    end[pad] = <uint8_t>pad
+    end[pad + 1] = next_header(w, p)
+    return VERDICT_OK
+
+
+cdef inline uint32_t sealed(Engine engine, Batch batch, work_t* work, job_t* jobs, uint32_t count, uint64_t now) noexcept nogil:
+    cdef uint32_t i
+    cdef uint32_t passed = 0
+    cdef packet_t* p
+    cdef work_t* w
+    cdef sa_t* sa
+    cdef uint8_t tos
+    for i in range(count):
+        w = &work[i]
+        if not jobs[i].ok:
+            drop_out(engine, w, VERDICT_CORRUPT)
+            continue
+        p = w.packet
+        sa = w.sa
+        tos = 0 if p.flags & FLAG_DUMMY else w.ip.tos
+        p.tos = (tos & ~ECN_MASK if sa.flags & SA_COPY_DSCP else sa.tos) | (tos & ECN_MASK if sa.flags & SA_COPY_ECN else 0)
+        if sa.flags & SA_COPY_DF and not p.flags & FLAG_DUMMY and w.ip.dont_fragment:
+            p.flags |= FLAG_DF
+        p.offset = <uint32_t>(jobs[i].head - batch.region)
+        p.length = <uint32_t>(jobs[i].icv - jobs[i].head) + sa.icv_length
+        p.family = 0
+        p.sa = w.slot
+        count_packet(engine.outbound, w.slot, w.inner, now)
+        passed += 1
+    engine.verdicts_out[VERDICT_OK] += passed
+    return passed
+
+
+cdef void drop_out(Engine engine, work_t* w, int verdict) noexcept nogil:
+    cdef uint32_t* drops = engine.outbound.drops
+    w.packet.verdict = <uint16_t>verdict
+    engine.verdicts_out[verdict] += 1
+    if w.sa != NULL:
+        w.packet.sa = w.slot
+        drops[<size_t>w.slot * VERDICT_COUNT + verdict] += 1
+
+
+# ---- in ----------------------------------------------------------------------------------------------------------------
+
+
+cdef uint32_t decapsulate_burst(Engine engine, Batch batch, uint32_t start, uint32_t count, uint64_t now) noexcept nogil:
+    cdef work_t work[BURST]
+    cdef job_t jobs[BURST]
+    cdef uint32_t live = read_spi(engine, batch, start, count, work)
+    live = admit(engine, batch, work, jobs, live)
+    run_jobs(work, jobs, live)
+    return opened(engine, batch, work, jobs, live, now)
+
+
+cdef inline uint32_t read_spi(Engine engine, Batch batch, uint32_t start, uint32_t count, work_t* work) noexcept nogil:
+    cdef uint32_t i, spi
+    cdef uint32_t live = 0
+    cdef packet_t* p
+    cdef work_t* w
+    for i in range(start, start + count):
+        prefetch(batch.region + batch.packets[i].offset)
+    for i in range(start, start + count):
+        p = &batch.packets[i]
+        if p.verdict != VERDICT_OK:
+            continue
+        w = &work[live]
+        w.packet = p
+        w.sa = NULL
+        if not within_region(batch, p) or p.length < ESP_HEADER:
+            drop_in(engine, w, VERDICT_TRUNCATED)
+            continue
+        w.slot = load32(batch.region + p.offset)
+        prefetch(&engine.inbound.index[index_of(engine.inbound, w.slot)])
+        live += 1
+    count = live
+    live = 0
+    for i in range(count):
+        w = &work[live]
+        if i != live:
+            w[0] = work[i]
+        w.slot = sa_lookup(engine.inbound, w.slot)
+        if w.slot == NO_SLOT:
+            drop_in(engine, w, VERDICT_UNKNOWN_SPI)
+            continue
+        w.sa = &engine.inbound.slots[w.slot]
+        prefetch(w.sa)
+        prefetch(<uint8_t*>w.sa + 64)
+        live += 1
+    for i in range(live):
+        prefetch(work[i].sa.crypt.context)
+    return live
+
+
+cdef inline uint32_t admit(Engine engine, Batch batch, work_t* work, job_t* jobs, uint32_t count) noexcept nogil:
+    cdef uint32_t i
+    cdef uint32_t live = 0
+    cdef int verdict
+    cdef work_t* w
+    for i in range(count):
+        w = &work[live]
+        if i != live:
+            w[0] = work[i]
+        verdict = admit_one(engine, batch, w, &jobs[live])
+        if verdict == VERDICT_OK:
+            live += 1
+        else:
+            drop_in(engine, w, verdict)
+    return live
+
+
+cdef inline int admit_one(Engine engine, Batch batch, work_t* w, job_t* job) noexcept nogil:
+    cdef sa_t* sa = w.sa
+    cdef packet_t* p = w.packet
+    cdef uint8_t* head = batch.region + p.offset
+    cdef uint32_t before = ESP_HEADER + sa.iv_length
+    cdef uint32_t text = p.length - before - sa.icv_length
+    if p.length < before + TRAILER + sa.icv_length or text & (sa.align - 1) != 0:
+        return VERDICT_TRUNCATED
+    if sa.state != SA_LIVE:
+        return VERDICT_EXPIRED
+    w.sequence = load32(head + 4)
+    if sa.flags & SA_ESN:
+        w.sequence = replay_infer(&sa.replay, <uint32_t>w.sequence)
+    job.context = sa.crypt.context
+    job.head = head
+    job.iv = head + ESP_HEADER
+    job.text = head + before
+    job.length = text
+    job.sequence_high = <uint32_t>(w.sequence >> 32)
+    job.icv = job.text + text
+    return replay_check(&sa.replay, w.sequence)
+
+
+cdef inline uint32_t opened(Engine engine, Batch batch, work_t* work, job_t* jobs, uint32_t count, uint64_t now) noexcept nogil:
+    cdef uint32_t i
+    cdef uint32_t passed = 0
+    cdef int verdict
+    cdef work_t* w
+    for i in range(count):
+        w = &work[i]
+        if not jobs[i].ok:
+            drop_in(engine, w, VERDICT_CORRUPT)
+            continue
+        # Again, since the same packet may have been in this burst twice.
+        verdict = replay_update(&w.sa.replay, w.sequence)
+        if verdict == VERDICT_OK:
+            verdict = unwrap(engine, batch, w, &jobs[i])
+            count_packet(engine.inbound, w.slot, w.inner if verdict == VERDICT_OK else 0, now)
+        if verdict == VERDICT_OK:
+            w.packet.sa = w.slot
+            passed += 1
+        else:
+            drop_in(engine, w, verdict)
+    engine.verdicts_in[VERDICT_OK] += passed
+    return passed
+
+
+cdef inline int unwrap(Engine engine, Batch batch, work_t* w, const job_t* job) noexcept nogil:
+    """Padding and trailer off; then what is left must be the kind of packet this SA carries."""
+    cdef uint32_t pad = job.text[job.length - 2]
+    cdef uint8_t following = job.text[job.length - 1]
+    cdef uint32_t length = job.length - TRAILER
+    if pad > length:
+        return VERDICT_BAD_PADDING
+    length -= pad
+    if not padding_is_right(job.text + length, pad):
+        return VERDICT_BAD_PADDING
+    if following == PROTOCOL_NONE:
+        return VERDICT_DUMMY
+    return unwrap_tunnel(engine, batch, w, job.text, length, following)
+
+
+cdef inline int unwrap_tunnel(
+    Engine engine, Batch batch, work_t* w, uint8_t* text, uint32_t length, uint8_t following
+) noexcept nogil:
+    cdef packet_t* p = w.packet
+    cdef sa_t* sa = w.sa
+    cdef int ecn
+    cdef uint8_t tos
+    if following != PROTOCOL_IPIP and following != PROTOCOL_IPV6:
+        return VERDICT_BAD_NEXT_HEADER
+    if length == 0 or text[0] >> 4 != (4 if following == PROTOCOL_IPIP else 6):
+        return VERDICT_BAD_NEXT_HEADER
+    # Bytes behind the inner packet's own length are TFC padding (RFC 4303 section 2.7).
+    if not ip_parse(text, length, False, &w.ip, &w.flow):
+        return VERDICT_BAD_LENGTH
+    if not within_selectors(sa, &w.flow):
+        return VERDICT_WRONG_SELECTORS
+    tos = w.ip.tos
+    if p.tos & ECN_MASK and sa.flags & SA_COPY_ECN:
+        ecn = ecn_decapsulated(tos & ECN_MASK, p.tos & ECN_MASK)
+        if ecn < 0:
+            return VERDICT_CONGESTED
+        tos = <uint8_t>(tos & ~ECN_MASK | ecn)
+    if sa.flags & SA_COPY_DSCP:
+        tos = (p.tos & ~ECN_MASK) | (tos & ECN_MASK)
+    if tos != w.ip.tos:
+        set_tos(text, tos)
+    p.offset = <uint32_t>(text - batch.region)
+    p.length = w.ip.length
+    p.family = w.flow.family
+    w.inner = w.ip.length
+    return VERDICT_OK
+
+
+cdef void drop_in(Engine engine, work_t* w, int verdict) noexcept nogil:
+    cdef uint32_t* drops = engine.inbound.drops
+    w.packet.verdict = <uint16_t>verdict
+    engine.verdicts_in[verdict] += 1
+    if w.sa != NULL:
+        w.packet.sa = w.slot
+        drops[<size_t>w.slot * VERDICT_COUNT + verdict] += 1
+
+
+# ---- small steps -------------------------------------------------------------------------------------------------------
+
+
+cdef inline bint within_region(Batch batch, const packet_t* p) noexcept nogil:
+    return <size_t>p.offset + p.length <= batch.region_size
+
+
+cdef inline void run_jobs(const work_t* work, job_t* jobs, uint32_t count) noexcept nogil:
+    """Neighbours that one function works on go in one call, whatever their SAs."""
+    cdef uint32_t start = 0
+    cdef uint32_t end
+    cdef run_t run
+    while start < count:
+        run = work[start].sa.crypt.run
+        end = start + 1
+        while end < count and work[end].sa.crypt.run == run:
+            end += 1
+        run(&jobs[start], end - start)
+        start = end
+
+
+cdef inline void count_packet(SaTable table, uint32_t slot, uint32_t length, uint64_t now) noexcept nogil:
+    cdef counters_t* c = &table.counters[slot]
+    cdef const sa_t* sa = &table.slots[slot]
+    c.packets += 1
+    c.bytes += length
+    c.last = now
+    if c.packets >= sa.packet_check or c.bytes >= sa.byte_check:
+        table.reached_limit(slot)
+
+
+cdef inline uint32_t padded_length(const work_t* w, const packet_t* p) noexcept nogil:
+    """Inner bytes with TFC padding (RFC 4303 section 2.7), as far as the room behind the packet goes."""
+    cdef uint32_t room = p.room if p.room else TAILROOM
+    cdef uint32_t wanted = w.sa.tfc
+    if wanted <= w.inner or p.flags & FLAG_DUMMY or room < TAIL_MAX:
+        return w.inner
+    return min(wanted, w.inner + room - <uint32_t>TAIL_MAX)
+
+
+cdef inline uint8_t next_header(const work_t* w, const packet_t* p) noexcept nogil:
+    if p.flags & FLAG_DUMMY:
+        return PROTOCOL_NONE
+    return PROTOCOL_IPIP if w.flow.family == 4 else PROTOCOL_IPV6
+
+
+cdef inline bint padding_is_right(const uint8_t* padding, uint32_t length) noexcept nogil:
+    cdef uint32_t i
+    cdef uint8_t wrong = 0
+    for i in range(length):
+        wrong |= padding[i] ^ <uint8_t>(i + 1)
+    return wrong == 0
+
+
+cdef inline bint within_selectors(const sa_t* sa, const flow_t* flow) noexcept nogil:
+    """Of an SA without selectors nothing is within."""
+    cdef uint32_t i
+    for i in range(sa.selector_count):
+        if selector_matches(&sa.selectors[i], flow):
+            return True
+    return False
