@@ -19,7 +19,7 @@ logger = logging.getLogger("fastesp.net")
 
 
 class IkeTransport(Protocol):
-    """Where IKE datagrams come and go, without their non-ESP marker: whoever owns the NAT-T socket, so the data plane."""
+    """Where IKE datagrams come and go, less their non-ESP marker: the data plane, which owns the NAT-T socket."""
 
     @property
     def ike_fd(self) -> int:

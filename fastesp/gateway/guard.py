@@ -1,4 +1,4 @@
-"""The inbound guard: what a policy wants protected and arrives in the clear is dropped and counted (RFC 4301 section 5.2).
+"""The inbound guard: what must be protected and comes in the clear is dropped and counted (RFC 4301 section 5.2).
 
 The engine sees only what comes as ESP; a packet that a neighbour forges with a tunnel's addresses never meets it. So an
 nftables table of our own looks at each packet that does not come from the TUN. It hooks before connection tracking and
@@ -118,8 +118,8 @@ class Guard:
         self._last = ""
         if self._nft is None:
             logger.warning(
-                "nft is not installed: packets that arrive in the clear although a policy wants them protected are not dropped"
-                " (install nftables)"
+                "nft is not installed (package nftables): packets that arrive in the clear although a policy wants them"
+                " protected are not dropped"
             )
 
     @property

@@ -1,7 +1,8 @@
 """What is told, to whom: one line a fact, on the log and to VICI clients that asked, at strongSwan's levels 0 to 4.
 
-Everything goes through :mod:`logging` below the logger ``fastesp``, so that a program that embeds the gateway handles it as
-it likes. A record carries ``group`` (strongSwan's subsystem words), and connection and IKE SA where it has to do with one.
+Everything goes through :mod:`logging` below the logger ``fastesp``, so that a program that embeds the gateway handles
+it as it likes. A record carries ``group`` (strongSwan's subsystem words), and connection and IKE SA where it has to do
+with one.
 """
 
 from __future__ import annotations

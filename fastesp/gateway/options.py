@@ -1,4 +1,4 @@
-"""What ``fastesp gateway`` can be told on its command line: one frozen value, so that a test starts a gateway as a person does."""
+"""What ``fastesp gateway`` can be told: one frozen value, so that a test starts a gateway as a person does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROUTING_TABLE = 220
 """Table and preference of the rule that steers plain packets to the TUN: the numbers strongSwan users know."""
 
 SOCKET_MARK = 0x42
-"""Firewall mark of our own IKE and ESP packets: the rule lets them pass the table, so that they never enter a tunnel."""
+"""Firewall mark of our own IKE and ESP packets: the rule lets them pass the table; they never enter a tunnel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,8 @@ class Options:
     """Paths, names and numbers of one gateway process. Times in seconds.
 
     ``config`` unset runs without a file: everything is then loaded over VICI. ``directory`` is where ``x509``,
-    ``private`` and their sisters lie; unset, the configuration's own. ``log_level`` counts as strongSwan does: 0 only what needs
-    attention, 1 what happens, 2 how, 3 and 4 for developers.
+    ``private`` and their sisters lie; unset, the configuration's own. ``log_level`` counts as strongSwan does: 0 only
+    what needs attention, 1 what happens, 2 how, 3 and 4 for developers.
     """
 
     config: Path | None = None

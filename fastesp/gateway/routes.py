@@ -1,4 +1,4 @@
-"""Which plain packets reach the TUN: routes and rules, planned as values, then put in place and taken back over netlink.
+"""Which plain packets reach the TUN: routes and rules, planned as values, put in place and taken back over netlink.
 
 A route for each remote network leads to the TUN, in a table of its own; one rule sends every packet there that does
 not carry our socket mark, so that our own IKE and ESP packets never enter a tunnel even where it covers everything.
@@ -27,7 +27,7 @@ Network = IPv4Network | IPv6Network
 logger = logging.getLogger("fastesp.routes")
 
 PROTOCOL = 229
-"""``rtm_protocol`` of our routes, outside the range that rtnetlink(7) and routing daemons use: ``ip route`` shows whose they are."""
+"""``rtm_protocol`` of our routes, a number that no routing daemon uses: ``ip route`` shows whose they are."""
 
 FRA_ACTION_TABLE, FRA_ACTION_GOTO, FRA_ACTION_NOP = 1, 2, 3
 FIB_RULE_INVERT = 0x2
@@ -36,7 +36,7 @@ FULL_MASK = 0xFFFFFFFF
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """``destination`` through the TUN, preferably from ``source``; or ``throw``: look further, in the ordinary tables."""
+    """``destination`` through the TUN, preferably from ``source``; or ``throw``: look on in the ordinary tables."""
 
     destination: Network
     source: Address | None = None
@@ -71,8 +71,8 @@ def networks_of(start: Address, end: Address) -> tuple[Network, ...]:
 def plan(policies: Iterable[TrapPolicy], own: Sequence[Address]) -> Plan:
     """Routes for the policies, given the addresses that this host has itself.
 
-    A destination that several policies share gets one route, with the first source that fits. Where a policy's remote side
-    covers its own local side (0.0.0.0/0 from a site), the site stays reachable: its networks are thrown back.
+    A destination that several policies share gets one route, with the first source that fits. Where a policy's remote
+    side covers its own local side (0.0.0.0/0 from a site), the site stays reachable: its networks are thrown back.
     """
     routes: dict[Network, Route] = {}
     thrown: dict[Network, Route] = {}

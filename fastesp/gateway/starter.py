@@ -139,12 +139,12 @@ class Starter:
             hold_off.wait = min(hold_off.wait * 2, HOLD_OFF_LAST)
             connection = self._registry.get(record.connection)
             tries = self._tries.get(name, 1)
-            if record.code in SILENCE and connection is not None and connection.keyingtries != 1:
-                if connection.keyingtries == 0 or tries < connection.keyingtries:
-                    self._tries[name] = tries + 1
-                    self._spawn(self._again(connection.name, child, RETRY_AFTER))
-                    continue
-            self._tries.pop(name, None)
+            allowed = connection.keyingtries if connection is not None else 1
+            if connection is not None and record.code in SILENCE and (allowed == 0 or tries < allowed):
+                self._tries[name] = tries + 1
+                self._spawn(self._again(connection.name, child, RETRY_AFTER))
+            else:
+                self._tries.pop(name, None)
 
     def gone(self, ike_id: int) -> None:
         """An IKE SA ended, whatever for: nothing is being tried in it any more."""

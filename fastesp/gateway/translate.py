@@ -69,7 +69,7 @@ def suite_of(transforms: Iterable[Transform]) -> Suite:
 
 
 def selectors_of(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector]) -> tuple[Selector, ...]:
-    """Every pair of a local and a remote selector that can hold one packet (RFC 7296 section 2.9: any of ours with any of theirs)."""
+    """Every pair of a local and a remote selector that can hold one packet (RFC 7296 section 2.9: any with any)."""
     return tuple(
         Selector(
             ours.start,
@@ -90,7 +90,7 @@ def selectors_of(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelec
 
 
 def configured_selectors(child: Child, local_host: Address | None, remote_host: Address | None) -> tuple[Selector, ...]:
-    """A child's configured pairs, ``dynamic`` ones put in place where the host is known and left out where it is not."""
+    """A child's configured pairs; ``dynamic`` is the host where that is known, and left out where it is not."""
     return selectors_of(_resolved(child.local_ts, local_host), _resolved(child.remote_ts, remote_host))
 
 

@@ -31,7 +31,7 @@ ReqidKey = tuple[tuple[Selector, ...], tuple[int, int], tuple[int, int], int, in
 
 
 class Reqids:
-    """A number for each distinct set of selectors and marks, the same as long as anything uses it (as strongSwan gives them)."""
+    """A number for each distinct set of selectors and marks, kept as long as anything uses it (as strongSwan does)."""
 
     def __init__(self) -> None:
         self._by_key: dict[ReqidKey, tuple[int, int]] = {}
@@ -39,7 +39,7 @@ class Reqids:
         self._next = FIRST_REQID
 
     def take(self, key: ReqidKey, fixed: int = 0) -> int:
-        """The number for ``key``, or ``fixed`` where the configuration names one; to be given back with :meth:`release`."""
+        """The number for ``key``, or ``fixed`` where the configuration names one; :meth:`release` gives it back."""
         if fixed:
             self._used[fixed] = self._used.get(fixed, 0) + 1
             return fixed
@@ -129,7 +129,7 @@ class Tunnels:
         )
 
     def install(self, event: ChildSaEstablished, config: Child) -> Tunnel:
-        """Inbound works on return. Raises :class:`fastesp.dataplane.base.DataPlaneError`; nothing is then left behind."""
+        """Inbound works on return. Raises :class:`fastesp.dataplane.base.DataPlaneError`, and leaves nothing behind."""
         selectors = selectors_of(event.local_ts, event.remote_ts)
         key = _key(selectors, config)
         reqid = self._reqids.take(key, config.reqid)
@@ -188,7 +188,7 @@ class Tunnels:
     def set_trap(
         self, connection: Connection, child: Child, local: Address | None, remote: Address | None
     ) -> Trap | None:
-        """Install, or replace, the policy of a child; ``None`` where its selectors cannot be told before a peer is known."""
+        """Install, or replace, the policy of a child; ``None`` where no peer is known and its selectors need one."""
         selectors = configured_selectors(child, local, remote)
         if not selectors:
             return None

@@ -1,4 +1,4 @@
-"""Credentials of the gateway: those of the configuration file, those that came over VICI, and both as the endpoint asks.
+"""Credentials of the gateway: those of the configuration file and those that came over VICI, asked as one.
 
 A reload replaces the first kind, ``clear-creds`` the second. Private keys and secrets are never handed out again.
 """

@@ -52,9 +52,11 @@ def ping(source):
 
 async def main():
     sh(f"ip netns add {NAME}; ip link set lo up; ip link add v0 type veth peer v1 netns {NAME};"
-       "ip addr add 192.0.2.1/24 dev v0; ip addr add 10.1.0.1/24 dev v0; ip link set v0 up; ip route add 10.0.0.0/8 dev v0;"
+       "ip addr add 192.0.2.1/24 dev v0; ip addr add 10.1.0.1/24 dev v0; ip link set v0 up;"
+       "ip route add 10.0.0.0/8 dev v0;"
        f"ip -n {NAME} addr add 192.0.2.2/24 dev v1; ip -n {NAME} addr add 10.2.0.1/32 dev v1;"
-       f"ip -n {NAME} addr add 10.3.0.1/32 dev v1; ip -n {NAME} link set v1 up; ip -n {NAME} route add 10.1.0.0/24 dev v1")
+       f"ip -n {NAME} addr add 10.3.0.1/32 dev v1; ip -n {NAME} link set v1 up;"
+       f"ip -n {NAME} route add 10.1.0.0/24 dev v1")
     local, remote = ip_network("10.1.0.0/24"), ip_network("10.2.0.0/24")
     policy = TrapPolicy("a/n", 1, (Selector(local[0], local[-1], remote[0], remote[-1]),))
     guard = Guard("fastesp-test", "tun0")
@@ -64,7 +66,8 @@ async def main():
     assert not ping("10.2.0.1"), "guarded"
     assert ping("10.3.0.1"), "not of the policy"
     assert await guard.dropped() == 2, await guard.dropped()
-    await guard.apply([policy, TrapPolicy("a/m", 2, (Selector(local[0], local[-1], *[ip_network("10.3.0.0/24")[i] for i in (0, -1)]),))])
+    other = ip_network("10.3.0.0/24")
+    await guard.apply([policy, TrapPolicy("a/m", 2, (Selector(local[0], local[-1], other[0], other[-1]),))])
     assert not ping("10.3.0.1"), "guarded too"
     assert await guard.dropped() == 4, "the counter goes on when the rules change"
     await guard.stop()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
 import sys
-import textwrap
 from ipaddress import ip_address, ip_network
 
 import pytest
@@ -79,14 +77,16 @@ def show():
     return [" ".join(line.split()) for line in lines]
 
 async def main():
-    subprocess.run("ip tuntap add test0 mode tun && ip addr add 10.10.0.1/24 dev test0 && ip link set test0 up && ip link set lo up", shell=True, check=True)
+    setup = "tuntap add test0 mode tun|addr add 10.10.0.1/24 dev test0|link set test0 up|link set lo up"
+    for command in setup.split("|"):
+        subprocess.run(["ip", *command.split()], check=True)
     before = show()
     router = Router("test0", table=220, mark=0x42)
     await router.start()
     assert ip_address("10.10.0.1") in await router.own_addresses()
     first = Plan(
-        frozenset({Route(ip_network("10.20.0.0/24"), ip_address("10.10.0.1")), Route(ip_network("10.30.0.0/24"), throw=True),
-                   Route(ip_network("2001:db8::/64"))}),
+        frozenset({Route(ip_network("10.20.0.0/24"), ip_address("10.10.0.1")),
+                   Route(ip_network("10.30.0.0/24"), throw=True), Route(ip_network("2001:db8::/64"))}),
         frozenset({PassRule(ip_network("10.10.0.0/24"), ip_network("10.9.0.0/24"), 6, (0, 65535), (22, 22))}))
     await router.apply(first)
     print(*show(), sep="\\n")

@@ -1,7 +1,7 @@
 """``initiate`` and ``terminate``: what is done is shown while it happens, and the answer is how it ended.
 
-Beside strongSwan's keys an answer of no carries ``code`` (stable, known to ``fastesp explain``), ``outcome`` (``refused``,
-``timeout``, ``not-found`` or ``failed``) and, for a failed negotiation, the whole record as ``failure``.
+Beside strongSwan's keys an answer of no carries ``code`` (stable, known to ``fastesp explain``), ``outcome``
+(``refused``, ``timeout``, ``not-found`` or ``failed``) and, for a failed negotiation, the whole record as ``failure``.
 """
 
 from __future__ import annotations
@@ -74,10 +74,9 @@ class Attempt:
         """One event of the endpoint."""
         if self.ended.done() or getattr(event, "ike_id", 0) not in self.ike_ids:
             return
-        if isinstance(event, ChildSaEstablished) and event.child == self.child:
-            self.ended.set_result(None)
-        elif isinstance(event, IkeSaEstablished) and not self.child:
-            self.ended.set_result(None)
+        if isinstance(event, ChildSaEstablished if self.child else IkeSaEstablished):
+            if not self.child or getattr(event, "child", "") == self.child:
+                self.ended.set_result(None)
         elif isinstance(event, NegotiationFailed) and event.record.child in ("", self.child):
             self.ended.set_result(event.record)
         elif isinstance(event, IkeSaRekeyed):

@@ -153,7 +153,7 @@ def _seconds(value: float) -> str:
 
 
 def _suite(transforms: Iterable[Transform], *, child: bool = False) -> View:
-    """``encr-alg`` and its sisters. A CHILD_SA has no PRF, a key exchange only from PFS, and says ``esn`` where it has it."""
+    """``encr-alg`` and its sisters. A CHILD_SA has no PRF, a key exchange only from PFS, ``esn`` where it has it."""
     by_type = {transform.type: transform for transform in transforms}
     view: View = {}
     if (encr := by_type.get(TransformType.ENCR)) is not None:
