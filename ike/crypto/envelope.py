@@ -101,7 +101,7 @@ class Envelope:
             raise SilentDrop("sk-length", f"an encrypted payload of {len(body)} bytes fits no {self._info.name} block")
         covered = len(message) - len(body)
         if covered < HEADER_LENGTH + _GENERIC_HEADER or not message.endswith(body):
-            raise ValueError("the encrypted payload is not the end of the message")
+            raise SilentDrop("sk-length", "the encrypted payload is not the end of the message")
         iv, sealed = body[: self._info.iv], body[self._info.iv :]
         try:
             padded = self._sealer.open(message[:covered], iv, sealed)

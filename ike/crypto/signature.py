@@ -136,8 +136,8 @@ def sign(
     """Sign ``data``, the AUTH octets, in a way that the peer understands and ``policy`` allows.
 
     ``peer_hashes`` is what the peer's SIGNATURE_HASH_ALGORITHMS announced, ``None`` if it sent none: then, or where it
-    has nothing better than SHA-1, a classic method is used. ``pss`` prefers RSASSA-PSS where the policy leaves the choice:
-    for a responder that was sent one.
+    has nothing better than SHA-1, a classic method is used. ``pss`` prefers RSASSA-PSS where the policy leaves the
+    choice: for a responder that was sent one.
     Raises :class:`LocalError` ``no-common-signature``.
     """
     kind = key_kind(private_key.public_key())
