@@ -71,7 +71,7 @@ class Namespace:
         for text in interfaces:
             extra = ["nodad"] if ip_interface(text).version == 6 else []
             self.ip("address", "add", text, "dev", device, *extra)
-        self.ip("link", "set", device, "up")
+        self.ip("link", "set", "dev", device, "up")
 
     def route(self, destination: str, *, via: str | None = None, device: str | None = None) -> None:
         """A route; with both ``via`` and ``device`` the next hop need not be in a subnet of ours."""

@@ -52,7 +52,7 @@ def two_sites(lab: Lab, *, router: bool = False, mtu: int = 1500) -> Sites:
         for site, other in ((a, b), (b, a)):
             site.gateway.address(WAN, f"{site.outer}/32", f"{site.outer6}/128")
             site.gateway.route("default", via=other.outer, device=WAN)
-            site.gateway.route("::/0", device=WAN)
+            site.gateway.route("::/0", via=other.outer6, device=WAN)
         return Sites(a, b)
     internet = lab.namespace("internet")
     internet.forward()

@@ -71,7 +71,7 @@ class Lab:
         space = Namespace(f"{PREFIX}{self.id}-{role}", role)
         self.namespaces[role] = space
         command(["ip", "netns", "add", space.name])
-        space.ip("link", "set", "lo", "up")
+        space.ip("link", "set", "dev", "lo", "up")
         return space
 
     def wire(self, a: Namespace, a_device: str, b: Namespace, b_device: str, *, mtu: int = 1500) -> None:
