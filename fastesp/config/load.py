@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from . import build, semantics, shared
@@ -27,13 +28,15 @@ def load(path: Path | str, directory: Path | str | None = None) -> Settings:
     """
     problems = Problems()
     root = parse_file(path, problems)
-    _templates(root, problems)
-    values = read(resolve(root, problems), ROOT, problems)
+    _check_top(root, problems)
+    resolved = resolve(root, problems)
+    known = {name: section for name, section in resolved.sections.items() if name in ROOT.sections}
+    values = read(replace(resolved, sections=known), ROOT, problems)
     return _settings(values, Path(directory) if directory is not None else Path(path).parent, problems)
 
 
-def _templates(root: Section, problems: Problems) -> None:
-    """Take the top-level sections out that exist to be referred to; another unknown one is misspelt, or forgotten."""
+def _check_top(root: Section, problems: Problems) -> None:
+    """A top-level section of another name exists to be referred to; if it is not, it is misspelt or forgotten."""
     for name in [name for name in root.sections if name not in ROOT.sections]:
         section = root.sections[name]
         if did_you_mean(name, ROOT.sections) and not _is_referenced(root, name):

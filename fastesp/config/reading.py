@@ -100,11 +100,12 @@ def _section_for(name: str, rule: SectionRule) -> SectionRule | None:
 
 
 def _unknown_key(setting: Setting, rule: SectionRule, problems: Problems) -> None:
-    if _section_for(setting.name, rule) is not None and "*" not in rule.sections:
+    names = [key.name for key in rule.keys]
+    folded = setting.name.lower()
+    if folded in {name.rstrip("*") for name in rule.sections} and folded + "s" not in names:
         hint = f"write '{setting.name} {{ ... }}'"
         problems.add(setting.at, f"'{setting.name}' is a section, not a key", hint, code="config-unknown-key")
         return
-    names = [key.name for key in rule.keys]
     hint = did_you_mean(setting.name, names)
     if not hint and not names:
         hint = "only sections stand here"

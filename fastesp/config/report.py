@@ -124,6 +124,9 @@ class Report:
         """What cannot match, or cannot authenticate."""
         return tuple(problem for problem in self.problems if problem.code in HOPELESS)
 
+    def _of(self, severity: str) -> tuple[Problem, ...]:
+        return tuple(problem for problem in self.problems if problem.severity == severity)
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON. The keys are an interface: they are added to, never changed."""
         return {

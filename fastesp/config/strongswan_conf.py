@@ -20,33 +20,14 @@ from .values import BadValueError, Kind, text_or_bytes
 __all__ = ["ConfigurationError", "Daemon", "LogFile", "load_strongswan_conf"]
 
 DAEMONS = ("charon", "charon-systemd", "fastesp")
-LOG_GROUPS = frozenset(
-    [
-        "dmn",
-        "mgr",
-        "ike",
-        "chd",
-        "job",
-        "cfg",
-        "knl",
-        "net",
-        "asn",
-        "enc",
-        "tls",
-        "esp",
-        "lib",
-        "tnc",
-        "imc",
-        "imv",
-        "pts",
-    ]
-)
+LOG_GROUPS = frozenset(("dmn", "mgr", "ike", "chd", "job", "cfg", "knl", "net", "asn", "enc", "tls", "esp", "lib"))
+LOG_GROUPS_ELSEWHERE = frozenset(("tnc", "imc", "imv", "pts"))
 SILENT, LOUDEST = -1, 4
 
 
 @dataclass(frozen=True, slots=True)
 class LogFile:
-    """A ``filelog`` section. ``levels`` maps subsystems to levels of -1 (silent) to 4; ``default`` is for the others."""
+    """A ``filelog`` section. ``levels`` maps subsystems to levels, -1 (silent) to 4; ``default`` is for the others."""
 
     path: str
     default: int = 1
@@ -214,7 +195,7 @@ class _Reader:
         for setting in section.settings.values():
             if setting.cleared:
                 continue
-            if setting.name in LOG_GROUPS or setting.name == "default":
+            if setting.name in LOG_GROUPS | LOG_GROUPS_ELSEWHERE or setting.name == "default":
                 self.level(setting, options if setting.name == "default" else levels)
             elif setting.name in LogFile.__dataclass_fields__:
                 self.read(setting, _KINDS[type(getattr(blank, setting.name))], options)
