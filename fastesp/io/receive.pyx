@@ -1,0 +1,167 @@
+"""Datagrams in: recvmmsg into a region of our own, one descriptor an ESP packet.
+
+1. ``fill`` hands over what the last system call brought, as much as a batch holds; only when all of it has been handed over
+   is the kernel asked again, because descriptors point into the same buffers.
+2. A message is a datagram, or (UDP GRO) up to 64 of one size side by side: each gets its descriptor, in place.
+3. UDP on the NAT-T port is sorted by RFC 3948 section 2: keepalive, IKE behind a non-ESP marker, or ESP.
+
+The region and the peers belong to the receiver; a batch is the worker's to change until it calls ``fill`` again.
+"""
+
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, PROT_READ, PROT_WRITE, mmap, munmap
+
+from fastesp.engine.batch cimport BATCH_MAX, FLAG_OUTER, NO_SLOT, batch_over, packet_t
+from fastesp.engine.verdict cimport VERDICT_KEEPALIVE, VERDICT_OK, VERDICT_TRUNCATED
+from fastesp.io.linux cimport MSG_DONTWAIT, MSG_TRUNC, recvmmsg
+from fastesp.io.path cimport CONTROL_SIZE, path_of_message
+
+cdef enum:
+    ESP_HEADER = 8
+    IPPROTO_AH = 51
+
+
+cdef class Receiver:
+    """One socket's way in. ``counts`` is set by the worker that owns it; the socket stays the caller's."""
+
+    def __cinit__(self, int fd, *args, **kwargs):
+        cdef uint32_t slot
+        cdef size_t size = <size_t> SLOTS * SLOT_SIZE
+        self.fd = fd
+        self.region = <uint8_t*> mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        if self.region == <uint8_t*> MAP_FAILED:
+            self.region = NULL
+            raise MemoryError
+        self.peers = <path_t*> calloc(SLOTS, sizeof(path_t))
+        self.messages = <mmsghdr*> calloc(SLOTS, sizeof(mmsghdr))
+        self.vectors = <iovec*> calloc(SLOTS, sizeof(iovec))
+        self.names = <sockaddr_storage*> calloc(SLOTS, sizeof(sockaddr_storage))
+        self.controls = <uint8_t*> calloc(SLOTS, CONTROL_SIZE)
+        if NULL in (self.peers, self.messages, self.vectors, self.names, self.controls):
+            raise MemoryError
+        for slot in range(SLOTS):
+            self.vectors[slot].iov_base = self.region + slot * SLOT_SIZE
+            self.vectors[slot].iov_len = SLOT_SIZE
+            self.messages[slot].msg_hdr.msg_iov = &self.vectors[slot]
+            self.messages[slot].msg_hdr.msg_iovlen = 1
+        self.batch = batch_over(self.region, size, BATCH_MAX, None)
+
+    def __dealloc__(self):
+        if self.region != NULL:
+            munmap(self.region, <size_t> SLOTS * SLOT_SIZE)
+        free(self.peers)
+        free(self.messages)
+        free(self.vectors)
+        free(self.names)
+        free(self.controls)
+
+    cdef int fill(self) noexcept nogil:
+        """Describe what is there, at most a batch; 0: nothing is."""
+        self.batch.count = 0
+        while self.batch.count < self.batch.capacity:
+            if self.next == self.received:
+                if self.batch.count or self._receive() <= 0:
+                    break
+            self._describe(self.next)
+        return <int> self.batch.count
+
+    cdef int _receive(self) noexcept nogil:
+        cdef uint32_t slot
+        cdef int count
+        for slot in range(max(self.received, 1) if self.calls else SLOTS):
+            self.messages[slot].msg_hdr.msg_name = &self.names[slot]
+            self.messages[slot].msg_hdr.msg_namelen = sizeof(sockaddr_storage)
+            self.messages[slot].msg_hdr.msg_control = self.controls + slot * CONTROL_SIZE
+            self.messages[slot].msg_hdr.msg_controllen = CONTROL_SIZE
+        self.received = 0
+        self.next = 0
+        self.at = 0
+        self.calls += 1
+        count = recvmmsg(self.fd, self.messages, SLOTS, MSG_DONTWAIT, NULL)
+        if count > 0:
+            self.received = <uint32_t> count
+        return count
+
+    cdef void _describe(self, uint32_t slot) noexcept nogil:
+        """Add the descriptors of one message, and go to the next one once it is through."""
+        self.next += 1
+
+    cdef void _add(self, uint32_t slot, uint32_t offset, uint32_t length, uint8_t tos, uint8_t flags) noexcept nogil:
+        cdef packet_t* packet = &self.batch.packets[self.batch.count]
+        memset(packet, 0, sizeof(packet_t))
+        packet.offset = slot * SLOT_SIZE + offset
+        packet.length = length
+        packet.verdict = VERDICT_OK
+        packet.tos = tos
+        packet.sa = NO_SLOT
+        packet.policy = NO_SLOT
+        packet.peer = slot
+        packet.flags = flags
+        self.batch.count += 1
+
+
+cdef class UdpReceiver(Receiver):
+    """UDP on the NAT-T port (RFC 3948). IKE datagrams go to ``ike``: a path_t, then the message without its marker."""
+
+    def __init__(self, int fd, int local_port, Mailbox ike not None):
+        self.local_port = <uint16_t> local_port
+        self.ike = ike
+
+    cdef void _describe(self, uint32_t slot) noexcept nogil:
+        cdef mmsghdr* message = &self.messages[slot]
+        cdef uint32_t length = min(message.msg_len, <uint32_t> SLOT_SIZE)
+        cdef uint32_t piece, segment
+        cdef uint8_t tos
+        path_of_message(&self.peers[slot], &message.msg_hdr, self.local_port, &tos, &segment)
+        if segment == 0:
+            segment = length
+        while self.at < length and self.batch.count < self.batch.capacity:
+            piece = min(segment, length - self.at)
+            self._sort(slot, self.at, piece, tos)
+            self.at += piece
+        if self.at >= length:
+            self.next += 1
+            self.at = 0
+
+    cdef void _sort(self, uint32_t slot, uint32_t offset, uint32_t length, uint8_t tos) noexcept nogil:
+        """One datagram: keepalive, IKE, or ESP (RFC 3948 sections 2.1 to 2.3: an SPI is never zero)."""
+        cdef uint8_t* data = self.region + slot * SLOT_SIZE + offset
+        if length == 1 and data[0] == 0xFF:
+            self.counts[<int> VERDICT_KEEPALIVE] += 1
+        elif length >= 4 and (data[0] | data[1] | data[2] | data[3]) == 0:
+            self.ike.put(&self.peers[slot], sizeof(path_t), data + 4, length - 4)
+        elif length < ESP_HEADER:
+            self.counts[<int> VERDICT_TRUNCATED] += 1
+        else:
+            self._add(slot, offset, length, tos, 0)
+
+
+cdef class RawReceiver(Receiver):
+    """Protocol 50 or 51 without UDP. Linux hands over the IPv4 header too, and never the IPv6 one."""
+
+    def __init__(self, int fd, int family, int protocol):
+        self.family = family
+        self.protocol = protocol
+
+    cdef void _describe(self, uint32_t slot) noexcept nogil:
+        cdef mmsghdr* message = &self.messages[slot]
+        cdef uint8_t* data = self.region + slot * SLOT_SIZE
+        cdef uint32_t length = min(message.msg_len, <uint32_t> SLOT_SIZE)
+        cdef uint32_t header = 0
+        cdef uint32_t segment
+        cdef uint8_t tos
+        self.next += 1
+        path_of_message(&self.peers[slot], &message.msg_hdr, 0, &tos, &segment)
+        if self.family == 4:
+            if length < 20:
+                self.counts[<int> VERDICT_TRUNCATED] += 1
+                return
+            header = <uint32_t> (data[0] & 15) * 4
+            tos = data[1]
+        if header + ESP_HEADER > length or message.msg_hdr.msg_flags & MSG_TRUNC:
+            self.counts[<int> VERDICT_TRUNCATED] += 1
+        elif self.protocol == IPPROTO_AH:
+            self._add(slot, 0, length, tos, FLAG_OUTER)
+        else:
+            self._add(slot, header, length - header, tos, 0)

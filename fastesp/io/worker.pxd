@@ -1,0 +1,41 @@
+"""A worker: a thread that never holds the GIL in its loop, and how the control plane speaks to it."""
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from fastesp.engine.esp cimport Engine
+from fastesp.io.mailbox cimport Mailbox
+from fastesp.io.path cimport path_t
+
+cdef enum:
+    INPUTS_MAX = 8
+
+    COMMAND_RUN = 0
+    COMMAND_PARK = 1
+    COMMAND_STOP = 2
+
+
+cdef uint64_t monotonic() noexcept nogil
+cdef int watch(int epoll, int fd, uint64_t index) except -1
+
+
+cdef class Worker:
+    cdef readonly Engine engine
+    cdef Mailbox notes
+    cdef uint64_t command       # COMMAND_*
+    cdef int epoll
+    cdef int doorbell           # wakes the worker
+    cdef int parked             # the worker: I am parked
+    cdef int released           # the control plane: go on
+    cdef path_t* paths          # by SA slot of this direction
+    cdef uint32_t path_count
+    cdef uint64_t* counts       # [verdict]: what ended in I/O
+    cdef object _counts
+    cdef readonly uint64_t packets
+    cdef readonly uint64_t batches
+    cdef readonly uint64_t waits
+
+    cdef _reserve_paths(self, uint32_t count)
+    cdef void loop(self) noexcept nogil
+    cdef bint attend(self) noexcept nogil
+    cdef void wait(self, uint64_t* ready) noexcept nogil
+    cdef void tell_limits(self, bint inbound) noexcept nogil
