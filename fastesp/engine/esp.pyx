@@ -158,7 +158,7 @@ cdef class Engine:
         """Wipe it. Raises :class:`KeyError` for no such SA."""
         self.inbound.remove(slot)
 
-    def add_policy(self, selectors, action, *, priority=0, sa=NO_SLOT):
+    def add_policy(self, selectors, action, *, priority=0, sa=<uint32_t>NO_SLOT):
         """A policy; returns its slot (:meth:`Policies.add`)."""
         return self.policies.add(selectors, action, priority=priority, sa=sa)
 
