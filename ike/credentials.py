@@ -1,4 +1,4 @@
-"""Secrets, keys and certificates: what an endpoint asks its embedding program for, and a store that answers from memory."""
+"""Secrets, keys and certificates: what an endpoint asks its program for, and a store that answers from memory."""
 
 from __future__ import annotations
 

@@ -19,6 +19,9 @@ class Timing:
     retransmit_limit: float = 0.0
     """No wait is longer than this; 0: no limit."""
 
+    refusal_grace: float = 1.0
+    """How long an unauthenticated refusal of IKE_SA_INIT waits for something better (RFC 7296 section 2.21.1)."""
+
     half_open_timeout: float = 30.0
     """A peer that asked for an IKE SA has this long to prove who it is."""
     cookie_threshold: int = 30
@@ -45,3 +48,7 @@ class Timing:
         """How long to wait for an answer once a request was sent ``tries`` + 1 times."""
         seconds = self.retransmit_timeout * self.retransmit_base**tries
         return min(seconds, self.retransmit_limit) if self.retransmit_limit else seconds
+
+
+STRONGSWAN = Timing()
+"""The defaults."""

@@ -12,12 +12,16 @@ from ..config import Connection
 from ..credentials import Credentials
 from ..events import Event, Path
 from ..timing import Timing
+from ..wire.identity import Identity
+from ..wire.selectors import Address
 from .cookies import Doorkeeper
 
 if TYPE_CHECKING:
     from .ike_sa import IkeSa
 
 BUCKET_BITS = 12
+MAX_COMPLAINTS = 1024
+"""Peers of another IKE version that are reported, each once."""
 
 
 class Core:
@@ -25,10 +29,14 @@ class Core:
 
     __slots__ = (
         "_alarms",
+        "_by_identities",
+        "_complained",
         "_last_child_id",
         "_last_ike_id",
         "bucket",
+        "by_child",
         "by_id",
+        "by_opening",
         "by_spi",
         "child_spi",
         "connections",
@@ -39,6 +47,7 @@ class Core:
         "inbound_activity",
         "outgoing",
         "random",
+        "tells",
         "timing",
         "wall_clock",
     )
@@ -54,6 +63,7 @@ class Core:
         inbound_activity: Callable[[int], float],
         timing: Timing,
         bucket: int,
+        tells: bool,
     ) -> None:
         self.connections = connections
         self.credentials = credentials
@@ -63,13 +73,19 @@ class Core:
         self.inbound_activity = inbound_activity
         self.timing = timing
         self.bucket = bucket
+        self.tells = tells
         self.doorkeeper = Doorkeeper(random, timing)
         self.events: deque[Event] = deque()
         self.outgoing: deque[tuple[bytes, Path]] = deque()
         self.drops: Counter[str] = Counter()
         self.by_id: dict[int, IkeSa] = {}
         self.by_spi: dict[bytes, IkeSa] = {}
+        self.by_child: dict[int, IkeSa] = {}
+        self.by_opening: dict[bytes, IkeSa] = {}
+        """Responders by the fingerprint of the request that opened them: its repetitions have no SPI of ours yet."""
+        self._by_identities: dict[tuple[Identity, Identity], set[int]] = {}
         self._alarms: list[tuple[float, int]] = []
+        self._complained: set[Address] = set()
         self._last_ike_id = 0
         self._last_child_id = 0
 
@@ -97,6 +113,13 @@ class Core:
         """A random number, 0 <= x < 1."""
         return int.from_bytes(self.random(4), "big") / 2**32
 
+    def first_time(self, source: Address) -> bool:
+        """Whether this source has not been complained about yet; the memory is bounded."""
+        if source in self._complained or len(self._complained) >= MAX_COMPLAINTS:
+            return False
+        self._complained.add(source)
+        return True
+
     # What goes out.
 
     def emit(self, event: Event) -> None:
@@ -123,17 +146,36 @@ class Core:
         self.by_id.pop(sa.ike_id, None)
         if self.by_spi.get(sa.local_spi) is sa:
             del self.by_spi[sa.local_spi]
+        if sa.opening:
+            self.by_opening.pop(sa.opening, None)
+        self.unidentify(sa)
 
     def connection(self, name: str) -> Connection | None:
         """The connection of that name as it is configured now."""
         return next((c for c in self.connections() if c.name == name), None)
 
-    def others_between(self, sa: IkeSa) -> Iterator[IkeSa]:
-        """Established IKE SAs between the same two identities, ``sa`` itself left out."""
-        for other in list(self.by_id.values()):
-            same = other.local_id == sa.local_id and other.remote_id == sa.remote_id
-            if other is not sa and same and other.is_usable:
-                yield other
+    def identify(self, sa: IkeSa) -> None:
+        """It is established between two identities."""
+        if sa.local_id is not None and sa.remote_id is not None:
+            self._by_identities.setdefault((sa.local_id, sa.remote_id), set()).add(sa.ike_id)
+
+    def unidentify(self, sa: IkeSa) -> None:
+        """It no longer counts among those between its identities."""
+        if sa.local_id is None or sa.remote_id is None:
+            return
+        pair = (sa.local_id, sa.remote_id)
+        ids = self._by_identities.get(pair)
+        if ids is not None:
+            ids.discard(sa.ike_id)
+            if not ids:
+                del self._by_identities[pair]
+
+    def others_between(self, sa: IkeSa) -> list[IkeSa]:
+        """Established IKE SAs between the same two identities, ``sa`` itself left out, oldest first."""
+        if sa.local_id is None or sa.remote_id is None:
+            return []
+        ids = self._by_identities.get((sa.local_id, sa.remote_id), set())
+        return [self.by_id[i] for i in sorted(ids) if i != sa.ike_id and self.by_id[i].is_usable]
 
     # Time. An SA may have set an earlier or later alarm since: what the heap holds is only when to look.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha1
 
 from ..events import Path
@@ -19,7 +20,7 @@ def address_hash(spi_i: bytes, spi_r: bytes, address: Address, port: int) -> byt
 def announce(spi_i: bytes, spi_r: bytes, path: Path, *, pretend: bool) -> list[Payload]:
     """The two notifies about our side and theirs.
 
-    ``pretend`` makes our own address look translated, which brings UDP encapsulation about (swanctl.conf ``encap = yes``).
+    ``pretend`` makes our own address look translated, which brings UDP encapsulation about (``encap = yes``).
     """
     source_port = 0 if pretend else path.local_port
     source = address_hash(spi_i, spi_r, path.local, source_port)
@@ -30,7 +31,7 @@ def announce(spi_i: bytes, spi_r: bytes, path: Path, *, pretend: bool) -> list[P
     ]
 
 
-def detect(spi_i: bytes, spi_r: bytes, path: Path, notifies: list[NotifyPayload]) -> tuple[bool, bool] | None:
+def detect(spi_i: bytes, spi_r: bytes, path: Path, notifies: Sequence[NotifyPayload]) -> tuple[bool, bool] | None:
     """(we are behind a NAT, the peer is), from the notifies of a message that came over ``path``.
 
     ``None`` where the peer does not take part. There may be several source hashes, one an address of the peer.

@@ -79,7 +79,7 @@ class Window(Generic[TaskT]):
         self.next_outgoing += 1
 
     def retry(self) -> None:
-        """Give up the request under way for another one with the same id: IKE_SA_INIT with a cookie or another group."""
+        """Give up the request under way for another with the same id: IKE_SA_INIT with a cookie or another group."""
         if self.request is not None:
             self.next_outgoing = self.request.message_id
             self.request = None

@@ -1,0 +1,137 @@
+"""Certificates in IKE_AUTH: which of ours goes out, and whether the peer's is good (RFC 7296 sections 3.6 and 3.7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import Certificate
+
+from ..auth.pubkey import pubkey_auth, read_certificates, verify_pubkey, verify_raw_key
+from ..config import AuthRound
+from ..credentials import PrivateKey
+from ..crypto.signature_policy import SignaturePolicy
+from ..crypto.x509 import Trust, certificate_has, spki_hash
+from ..errors import LocalError
+from ..wire.constants import CertEncoding
+from ..wire.message import Message
+from ..wire.payloads import AuthPayload, CertPayload, Payload
+
+if TYPE_CHECKING:
+    from .ike_sa import IkeSa
+
+LONGEST_CHAIN = 8
+
+
+@lru_cache(maxsize=256)
+def _policy(text: str) -> SignaturePolicy:
+    return SignaturePolicy.parse(text)
+
+
+# Ours.
+
+
+def sign(sa: IkeSa, round_: AuthRound, octets: bytes) -> tuple[list[Payload], AuthPayload]:
+    """The chain from our certificate to below its CA, and AUTH. Raises :class:`LocalError` where a key is missing."""
+    certificate, key = _own(sa, round_)
+    auth = pubkey_auth(key, octets, sa.in_setup.peer_hashes or None, _policy(round_.auth_detail))
+    chain = _chain(certificate, sa.core.credentials.certificates())
+    return [CertPayload(CertEncoding.X509_SIGNATURE, c.public_bytes(Encoding.DER)) for c in chain], auth
+
+
+def _own(sa: IkeSa, round_: AuthRound) -> tuple[Certificate, PrivateKey]:
+    """A certificate of ours with its key: of those configured, else any that has our identity.
+
+    One below a CA that the peer asked for comes first (RFC 7296 section 3.7).
+    """
+    credentials, name = sa.core.credentials, sa.settings.name
+    identity = sa.local_id
+    choice: Sequence[Certificate] = round_.certs
+    if not choice and identity is not None:
+        choice = [c for c in credentials.certificates() if certificate_has(c, identity)]
+    usable = [(c, key) for c in choice if (key := credentials.private_key_for(c)) is not None]
+    if not usable:
+        if choice:
+            subject = choice[0].subject.rfc4514_string()
+            raise LocalError("no-private-key", f"there is no private key for certificate '{subject}' of {name!r}")
+        raise LocalError(
+            "no-certificate",
+            f"connection {name!r} has no certificate for '{identity}'",
+            hint="name one in local.certs, or make local.id a name of the certificate",
+        )
+    asked = sa.in_setup.authorities_asked
+    if asked:
+        wanted = {spki_hash(c): c for c in credentials.authorities()}
+        issuers = {wanted[h].subject for h in asked if h in wanted}
+        for certificate, key in usable:
+            if _chain(certificate, credentials.certificates())[-1].issuer in issuers:
+                return certificate, key
+    return usable[0]
+
+
+def _chain(certificate: Certificate, others: Sequence[Certificate]) -> list[Certificate]:
+    """The certificate and what leads up from it; self-signed ones stay out, the peer has its own anchors."""
+    chain = [certificate]
+    while chain[-1].issuer != chain[-1].subject and len(chain) < LONGEST_CHAIN:
+        issuer = chain[-1].issuer
+        above = next((c for c in others if c.subject == issuer and c.subject != c.issuer and c not in chain), None)
+        if above is None:
+            break
+        chain.append(above)
+    return chain
+
+
+# The peer's.
+
+
+def authority_hashes(sa: IkeSa, rounds: Sequence[AuthRound]) -> tuple[bytes, ...]:
+    """SHA-1 of the CAs' SubjectPublicKeyInfo for CERTREQ; empty where no round uses certificates."""
+    if not rounds:
+        return ()
+    anchors: list[Certificate] = []
+    for round_ in rounds:
+        for authority in round_.cacerts or sa.core.credentials.authorities():
+            if authority not in anchors:
+                anchors.append(authority)
+    return tuple(spki_hash(authority) for authority in anchors)
+
+
+def verify(sa: IkeSa, round_: AuthRound, message: Message, auth: AuthPayload, octets: bytes) -> str:
+    """Check a signature and the certificate behind it. Raises :class:`PeerError` with the exact reason."""
+    identity = sa.remote_id
+    if identity is None:
+        raise RuntimeError("a certificate is checked against an identity")
+    credentials, hashes = sa.core.credentials, sa.in_setup.peer_hashes or None
+    payloads = message.all(CertPayload)
+    policy = _policy(round_.auth_detail)
+    raw = next((p for p in payloads if p.encoding == CertEncoding.RAW_PUBLIC_KEY), None)
+    if raw is not None and round_.pubkeys:
+        return str(verify_raw_key(auth, octets, raw.data, round_.pubkeys, policy, peer_hashes=hashes).scheme)
+    chain = read_certificates(payloads)
+    if not chain:
+        # A peer that sends none may be known: what the connection names, else a certificate with its identity.
+        known = [*round_.certs, *credentials.certificates()]
+        chain = tuple(c for c in known if certificate_has(c, identity))[:1]
+    trust = Trust(
+        anchors=() if round_.certs else (*credentials.authorities(), *round_.cacerts),
+        intermediates=credentials.certificates(),
+        crls=credentials.crls(),
+        now=sa.core.wall_clock(),
+        pinned=round_.certs,
+        policy=policy,
+        revocation=round_.revocation,
+    )
+    proof = verify_pubkey(
+        auth,
+        octets,
+        chain,
+        identity,
+        trust,
+        peer_hashes=hashes,
+        authorities=round_.cacerts,
+        authority=round_.ca_id,
+        policies=round_.cert_policy,
+    )
+    return str(proof.scheme)

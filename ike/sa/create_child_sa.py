@@ -1,0 +1,280 @@
+"""CREATE_CHILD_SA for CHILD_SAs: one more, or one instead of another (RFC 7296 sections 1.3.1, 1.3.3, 2.8)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..config import Child
+from ..crypto.kex import KeyExchange, respond
+from ..crypto.secret import Secret
+from ..errors import PeerError
+from ..events import ChildSaRekeyed
+from ..wire.constants import ExchangeType, NotifyType
+from ..wire.payloads import KePayload, NoncePayload, NotifyPayload, Payload, SaPayload
+from . import child as children
+from .child import ChildSa, ChildState
+from .ike_sa_init import NONCE_LENGTH
+from .task import Asking, Purpose, Task, Turn
+
+if TYPE_CHECKING:
+    from .ike_sa import IkeSa, Packet
+
+MAX_RETRIES = 12
+"""How often a wish is tried again after TEMPORARY_FAILURE or a wish for another method."""
+
+
+class CreateChild(Task):
+    """Bring up one more CHILD_SA."""
+
+    __slots__ = ("config", "exchange", "made", "method", "nonce", "packet", "retries")
+    purpose = Purpose.NEW_CHILD
+
+    def __init__(self, config: Child, packet: Packet | None) -> None:
+        super().__init__()
+        self.config = config
+        self.packet = packet
+        self.made: children.Offer | None = None
+        self.nonce = b""
+        self.method: int | None = None
+        self.exchange: KeyExchange | None = None
+        self.retries = 0
+
+    def __str__(self) -> str:
+        return f"create CHILD_SA {self.config.name}"
+
+    def ask(self, sa: IkeSa, now: float) -> Asking | None:
+        """SA, Ni, KE where a proposal has one (PFS), TSi, TSr."""
+        self.made, payloads = children.offer(sa, self.config, self.packet, with_ke=True)
+        self.nonce = sa.core.random(NONCE_LENGTH)
+        if self.method is None:
+            self.method = next((m for spec in self.config.proposals[:1] for m in spec.ke_methods), None)
+        at = next(n for n, p in enumerate(payloads) if isinstance(p, SaPayload)) + 1
+        fresh: list[Payload] = [NoncePayload(self.nonce)]
+        if self.method is not None:
+            self.exchange = KeyExchange.start(self.method, sa.core.random)
+            fresh.append(KePayload(self.method, self.exchange.public))
+        payloads[at:at] = fresh
+        return ExchangeType.CREATE_CHILD_SA, payloads
+
+
+class RekeyChild(CreateChild):
+    """Put a fresh CHILD_SA in the place of one."""
+
+    __slots__ = ("old_id", "rival")
+    purpose = Purpose.REKEY_CHILD
+
+    def __init__(self, old: ChildSa) -> None:
+        super().__init__(old.config, None)
+        self.old_id = old.child_id
+        self.rival: tuple[int, bytes] | None = None
+        """What the peer made of the same CHILD_SA at the same time, and the lower nonce of its exchange."""
+
+    def __str__(self) -> str:
+        return f"rekey CHILD_SA {self.config.name}"
+
+    def ask(self, sa: IkeSa, now: float) -> Asking | None:
+        """The same with REKEY_SA in front; nothing where it is gone or replaced already."""
+        old = sa.children.get(self.old_id)
+        if old is None or old.state is not ChildState.REKEYING:
+            return None
+        asking = super().ask(sa, now)
+        if asking is not None:
+            asking[1].insert(0, NotifyPayload(NotifyType.REKEY_SA, b"", old.protocol, old.spi_in_bytes))
+        return asking
+
+    def refused(self, sa: IkeSa, now: float) -> None:
+        """It stays what it was."""
+        old = sa.children.get(self.old_id)
+        if old is not None and old.state is ChildState.REKEYING:
+            old.state = ChildState.INSTALLED
+
+
+# The peer's requests.
+
+
+def put_off(sa: IkeSa, turn: Turn) -> list[Payload]:
+    """Not now (RFC 7296 section 2.25.2)."""
+    return [NotifyPayload(NotifyType.TEMPORARY_FAILURE)]
+
+
+def answer_new(sa: IkeSa, turn: Turn) -> list[Payload]:
+    """One more CHILD_SA."""
+    if sa.rekey_under_way() is not None:
+        return put_off(sa, turn)
+    if len(sa.children) >= sa.core.timing.max_children:
+        return [NotifyPayload(NotifyType.NO_ADDITIONAL_SAS)]
+    child, payloads, _ = _answer(sa, turn, None)
+    sa.use_outbound(child)
+    return payloads
+
+
+def answer_rekey(sa: IkeSa, turn: Turn) -> list[Payload]:
+    """A replacement. Traffic goes on on the old one until the peer deletes it: then it is ready for the new one."""
+    if sa.rekey_under_way() is not None:
+        return put_off(sa, turn)
+    named = turn.message.notify(NotifyType.REKEY_SA)
+    old = sa.child_by_outbound(named.spi, named.protocol) if named is not None else None
+    if named is None or old is None:
+        spi = named.spi if named is not None else b""
+        protocol = named.protocol if named is not None else 0
+        return [NotifyPayload(NotifyType.CHILD_SA_NOT_FOUND, b"", protocol, spi)]
+    if old.state in (ChildState.DELETING, ChildState.REKEYED):
+        # About to go, or replaced already (RFC 7296 section 2.25.1).
+        return put_off(sa, turn)
+    ours = sa.child_rekey_under_way(old.child_id)
+    new, payloads, lower_nonce = _answer(sa, turn, old)
+    old.successor = new.child_id
+    if ours is not None:
+        ours.rival = (new.child_id, lower_nonce)
+    else:
+        old.state = ChildState.REKEYED
+        sa.core.emit(ChildSaRekeyed(sa.ike_id, old.child_id, new.child_id))
+    return payloads
+
+
+def _answer(sa: IkeSa, turn: Turn, old: ChildSa | None) -> tuple[ChildSa, list[Payload], bytes]:
+    """The new CHILD_SA, the response, and the lower of the two nonces."""
+    message = turn.message
+    nonce, ke = message.one(NoncePayload), message.one(KePayload)
+    if nonce is None:
+        raise PeerError("invalid-syntax", "CREATE_CHILD_SA without nonce", notify=NotifyType.INVALID_SYNTAX)
+    draft = children.choose(sa, message, with_ke=True, only=old.config if old is not None else None)
+    method = draft.selection.ke_method
+    shared: Secret | None = None
+    public: list[Payload] = []
+    if method is not None:
+        if ke is None or ke.method != method:
+            raise other_method(method, ke.method if ke is not None else 0)
+        value, shared = respond(method, ke.data, sa.core.random)
+        public = [KePayload(method, value)]
+    nonce_r = sa.core.random(NONCE_LENGTH)
+    spi = sa.core.child_spi(draft.selection.proposal.protocol)
+    spi_out = int.from_bytes(draft.selection.proposal.spi, "big")
+    replaces = old.child_id if old is not None else None
+    child = children.install(sa, draft, spi, spi_out, (nonce.data, nonce_r), shared, turn.now, replaces=replaces)
+    payloads = children.answer_payloads(draft, spi)
+    at = next(n for n, p in enumerate(payloads) if isinstance(p, SaPayload)) + 1
+    payloads[at:at] = [NoncePayload(nonce_r), *public]
+    return child, payloads, min(nonce.data, nonce_r)
+
+
+def other_method(wanted: int, came: int) -> PeerError:
+    """INVALID_KE_PAYLOAD: ask again with that one (RFC 7296 section 1.3)."""
+    return PeerError(
+        "try-other-method",
+        f"the key exchange is method {came}, the suite that fits wants {wanted}",
+        notify=NotifyType.INVALID_KE_PAYLOAD,
+        notify_data=wanted.to_bytes(2, "big"),
+    )
+
+
+# Answers to ours.
+
+
+def take_answer(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
+    """The new CHILD_SA is up; if it replaces one, decide which of possibly two replacements stays."""
+    task, message = turn.task, turn.message
+    if not isinstance(task, CreateChild) or task.made is None:
+        raise RuntimeError("CREATE_CHILD_SA was asked by another task")
+    try:
+        draft = children.confirm(task.made, message)
+        nonce, ke = message.one(NoncePayload), message.one(KePayload)
+        if nonce is None:
+            raise PeerError("invalid-syntax", "CREATE_CHILD_SA without nonce")
+        shared = _finish(task, draft.selection.ke_method, ke)
+    except PeerError:
+        # The peer believes that it is up.
+        from .informational import DeleteSpi
+
+        sa.tasks.append(DeleteSpi(task.made.proposals[0].protocol, task.made.spi))
+        raise
+    spi_out = int.from_bytes(draft.selection.proposal.spi, "big")
+    replaces = task.old_id if isinstance(task, RekeyChild) else None
+    nonces = (task.nonce, nonce.data)
+    child = children.install(sa, draft, task.made.spi, spi_out, nonces, shared, turn.now, replaces=replaces)
+    if isinstance(task, RekeyChild):
+        _settle_rekey(sa, task, child, min(nonces), turn.now)
+    else:
+        sa.use_outbound(child)
+    return ()
+
+
+def _finish(task: CreateChild, method: int | None, ke: KePayload | None) -> Secret | None:
+    if method is None:
+        return None
+    if ke is None or ke.method != method or task.exchange is None or task.exchange.method != method:
+        raise PeerError("invalid-syntax", "the peer's KE payload is not of the method that it chose")
+    return task.exchange.finish(ke.data)
+
+
+def _settle_rekey(sa: IkeSa, task: RekeyChild, new: ChildSa, lower_nonce: bytes, now: float) -> None:
+    """Of two replacements the one with the lowest nonce goes; who made it deletes it (RFC 7296 section 2.8.1)."""
+    old = sa.children.get(task.old_id)
+    rival = sa.children.get(task.rival[0]) if task.rival is not None else None
+    if rival is not None and task.rival is not None and lower_nonce < task.rival[1]:
+        if old is not None:
+            # The winner deletes the old one, and traffic moves then.
+            old.state = ChildState.REKEYED
+            sa.core.emit(ChildSaRekeyed(sa.ike_id, old.child_id, rival.child_id))
+        sa.terminate_child(new.child_id, now, "rekeyed")
+        return
+    sa.use_outbound(new)
+    if old is not None:
+        old.successor = new.child_id
+        sa.core.emit(ChildSaRekeyed(sa.ike_id, old.child_id, new.child_id))
+        sa.terminate_child(old.child_id, now, "rekeyed")
+
+
+def take_refusal(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
+    """Try otherwise, try later, or give up."""
+    task, error = turn.task, turn.message.error
+    if not isinstance(task, CreateChild) or error is None:
+        raise RuntimeError("CREATE_CHILD_SA was asked by another task")
+    old = sa.children.get(task.old_id) if isinstance(task, RekeyChild) else None
+    if isinstance(task, RekeyChild) and (old is None or old.successor is not None):
+        # Meanwhile the peer deleted or replaced it.
+        if old is not None and old.state is ChildState.REKEYING:
+            _yield_to_rival(sa, task, old)
+        return ()
+    if error.notify == NotifyType.INVALID_KE_PAYLOAD and _other_method(task, error.data):
+        sa.tasks.insert(0, task)
+    elif error.notify == NotifyType.TEMPORARY_FAILURE and task.retries < MAX_RETRIES:
+        task.retries += 1
+        task.not_before = turn.now + sa.core.timing.retry_interval * (1 + sa.core.fraction())
+        sa.tasks.append(task)
+    elif error.notify == NotifyType.CHILD_SA_NOT_FOUND and old is not None:
+        # The peer lost it: a fresh one keeps the tunnel up (RFC 7296 section 2.25).
+        sa.drop_child(old.child_id, "peer-deleted")
+        sa.tasks.append(CreateChild(task.config, None))
+    else:
+        sa.failed(
+            children.refusal_of(task.config, task.made, error.notify, "CREATE_CHILD_SA"), ExchangeType.CREATE_CHILD_SA
+        )
+        task.refused(sa, turn.now)
+        if old is not None:
+            old.rekey_at = turn.now + 2 * sa.core.timing.retry_interval * (1 + sa.core.fraction())
+    return ()
+
+
+def _yield_to_rival(sa: IkeSa, task: RekeyChild, old: ChildSa) -> None:
+    """Our attempt came to nothing, the peer's stands: the peer deletes the old one."""
+    old.state = ChildState.REKEYED
+    if task.rival is not None:
+        sa.core.emit(ChildSaRekeyed(sa.ike_id, old.child_id, task.rival[0]))
+
+
+def _other_method(task: CreateChild, data: bytes) -> bool:
+    wanted = int.from_bytes(data, "big")
+    offered = [m for spec in task.config.proposals for m in spec.ke_methods]
+    if len(data) != 2 or wanted not in offered or wanted == task.method or task.retries >= MAX_RETRIES:
+        return False
+    task.retries += 1
+    task.method = wanted
+    return True
+
+
+def take_too_late(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
+    """The IKE SA was replaced meanwhile; what was asked for on it is void."""
+    if turn.task is not None:
+        turn.task.refused(sa, turn.now)
+    return ()

@@ -1,0 +1,340 @@
+"""A message's way through an IKE SA.
+
+In: 1. its place in the sequence, 2. opened, 3. matched with a row of the table, 4. handled, 5. answered or, for a
+response, the window opened again. Out: 1. the next wish whose time has come, 2. its payloads, 3. sealed and cut,
+4. kept by the window until it is answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..errors import IkeError, LocalError, PeerError, SilentDrop
+from ..events import ExchangeLogged, Path
+from ..records import Failure, Refused, failure_of
+from ..wire.constants import ExchangeType, HeaderFlag, NotifyType
+from ..wire.header import Header, push_header
+from ..wire.message import Message, pull_message, pull_payloads, push_message, push_payloads
+from ..wire.payloads import NotifyPayload, Payload, SkfPayload, SkPayload
+from . import prose
+from .fragments import Reassembly, datagram_room, seal
+from .state import State
+from .table import Kind, Row, find, rows_for
+from .task import Purpose, Task, Turn
+from .window import Standing, fingerprint
+
+if TYPE_CHECKING:
+    from .ike_sa import IkeSa
+
+QUIET = frozenset({"temporary-failure", "try-other-method", "child-sa-not-found"})
+"""Refusals that are part of the protocol's normal life: no record."""
+
+
+# In.
+
+
+def receive(sa: IkeSa, header: Header, data: bytes, path: Path, now: float) -> None:
+    """A datagram with our SPI. Raises :class:`SilentDrop` for what nobody vouches for."""
+    if header.from_initiator == sa.initiator:
+        raise SilentDrop("reflected", "a message with our own role in it")
+    if header.is_response:
+        _receive_response(sa, header, data, path, now)
+    else:
+        _receive_request(sa, header, data, path, now)
+
+
+def _receive_request(sa: IkeSa, header: Header, data: bytes, path: Path, now: float) -> None:
+    standing = sa.window.standing(header.message_id)
+    if standing is Standing.REPEATED:
+        again = sa.window.answer_again(fingerprint(data))
+        if not again:
+            raise SilentDrop("repeated-message-id", "a request that differs from the one with the same message id")
+        sa.core.send(again, path)
+        return
+    if standing is not Standing.NEXT:
+        raise SilentDrop("old-message-id" if standing is Standing.OLD else "message-id-ahead", "not the next request")
+    if (header.spi_i, header.spi_r) != (sa.spi_i, sa.spi_r):
+        raise SilentDrop("wrong-spi", "one SPI of the pair is not this IKE SA's")
+    if sa.state.is_setting_up and not rows_for(sa.state, Kind.REQUEST, header.exchange):
+        raise SilentDrop("unexpected-exchange", f"exchange {header.exchange} while {sa.state.value}")
+    try:
+        message = open_message(sa, header, data)
+    except PeerError as error:
+        _refuse(sa, header, error, _mark(sa, data), path, now)
+        return
+    if message is not None:
+        open_with(sa, message, data, path, now)
+
+
+def open_with(sa: IkeSa, message: Message, data: bytes, path: Path, now: float) -> None:
+    """A request whose payloads can be read: the one that opens an IKE SA, or any later one."""
+    header = message.header
+    mark = _mark(sa, data)
+    _heard(sa, message, path, now)
+    try:
+        row = find(rows_for(sa.state, Kind.REQUEST, header.exchange), sa.role, message, None)
+        if row is None:
+            raise _misplaced(message)
+        answer = row.handler(sa, Turn(message, path, now))
+    except PeerError as error:
+        _refuse(sa, header, error, mark, path, now)
+        return
+    except LocalError as error:
+        _give_up(sa, header, error, mark, path, now)
+        return
+    respond(sa, header, answer, mark, path)
+    _enter(sa, row)
+    if sa.end:
+        sa.die(sa.end, now)
+
+
+def _receive_response(sa: IkeSa, header: Header, data: bytes, path: Path, now: float) -> None:
+    request = sa.window.request
+    if request is None or request.message_id != header.message_id:
+        raise SilentDrop("unexpected-response", "a response to nothing that is under way")
+    rows = rows_for(sa.state, Kind.RESPONSE, header.exchange)
+    if not rows:
+        raise SilentDrop("unexpected-exchange", f"a response of exchange {header.exchange} while {sa.state.value}")
+    protected = header.exchange != ExchangeType.IKE_SA_INIT
+    if header.spi_i != sa.spi_i or (protected and header.spi_r != sa.spi_r):
+        raise SilentDrop("wrong-spi", "one SPI of the pair is not this IKE SA's")
+    try:
+        message = open_message(sa, header, data)
+        if message is None:
+            return
+        _heard(sa, message, path, now)
+        row = find(rows, sa.role, message, request.task.purpose)
+        if row is None:
+            raise _misplaced(message)
+        row.handler(sa, Turn(message, path, now, request.task))
+    except IkeError as error:
+        _answer_is_bad(sa, error, header, now)
+        return
+    if sa.window.request is request:
+        sa.window.settle()
+    _enter(sa, row)
+
+
+def _enter(sa: IkeSa, row: Row) -> None:
+    """Follow the row, unless its handler chose another of the row's states already."""
+    if sa.state is row.state and row.state not in row.then[1:]:
+        sa.enter(row.then[0])
+    elif sa.state not in row.then and sa.state is not State.DEAD:
+        raise RuntimeError(f"{row.story!r} does not lead to {sa.state.value}")
+
+
+def open_message(sa: IkeSa, header: Header, data: bytes) -> Message | None:
+    """A message with its payloads readable; ``None`` while fragments are missing.
+
+    Raises :class:`SilentDrop` for what nobody vouches for.
+    """
+    if header.exchange == ExchangeType.IKE_SA_INIT:
+        message = pull_message(data)
+        if message.sealed is not None:
+            raise SilentDrop("unexpected-exchange", "an encrypted IKE_SA_INIT")
+        return message
+    try:
+        outer = pull_message(data)
+    except PeerError as error:
+        # What stands outside of SK is not authenticated: nobody may be told (RFC 7296 section 2.21).
+        raise SilentDrop("malformed", str(error)) from error
+    sealed = outer.sealed
+    if sealed is None or sa.envelope_in is None:
+        raise SilentDrop("unprotected", f"{prose.exchange_name(header.exchange)} without an encrypted payload")
+    if isinstance(sealed, SkPayload):
+        plaintext: bytes | None = sa.envelope_in.open(data, sealed)
+        first = sealed.first
+    else:
+        plaintext, first = _collect(sa, header, data, sealed)
+    if plaintext is None:
+        return None
+    return outer.opened(pull_payloads(first, plaintext))
+
+
+def _collect(sa: IkeSa, header: Header, data: bytes, piece: SkfPayload) -> tuple[bytes | None, int]:
+    """One more fragment. One reassembly at a time: the window lets in one message of each direction."""
+    Reassembly.check(piece)
+    have = sa.reassembly
+    if have is not None and have.message_id == header.message_id and have.is_past(piece):
+        raise SilentDrop("fragment-repeated", "a fragment that is here already, or of an earlier cut")
+    if sa.envelope_in is None:
+        raise SilentDrop("unprotected", "a fragment before there are keys")
+    plaintext = sa.envelope_in.open(data, piece)
+    if have is None or have.message_id != header.message_id or piece.total > have.total:
+        # More fragments than before: the peer found out that the path takes less (RFC 7383 section 2.6).
+        have = sa.reassembly = Reassembly(header.message_id, piece.total)
+    if piece.number == 1:
+        have.fingerprint = fingerprint(data)
+    whole = have.add(piece, plaintext, sa.core.timing.max_message)
+    return whole, have.first
+
+
+def _mark(sa: IkeSa, data: bytes) -> bytes:
+    """What a repetition of this request is known by: its first fragment, so that each repetition is answered once."""
+    if sa.reassembly is not None:
+        mark = sa.reassembly.fingerprint
+        sa.reassembly = None
+        return mark
+    return fingerprint(data)
+
+
+def _heard(sa: IkeSa, message: Message, path: Path, now: float) -> None:
+    header = message.header
+    sa.last_inbound = now
+    if sa.reassembly is not None and header.is_response:
+        sa.reassembly = None
+    tell(sa, "received", header.exchange, header.message_id, message.payloads, response=header.is_response)
+    if header.is_response or header.exchange == ExchangeType.IKE_SA_INIT:
+        return
+    # The peer may float to port 4500 with IKE_AUTH, and may be moved by a NAT later (RFC 7296 section 2.23).
+    if sa.state.is_setting_up:
+        sa.path = path
+    elif sa.nat_remote and not sa.nat_local:
+        sa.moved(path)
+
+
+def _misplaced(message: Message) -> PeerError:
+    header = message.header
+    inside = " ".join(prose.payload_name(p) for p in message.payloads)
+    return PeerError(
+        "invalid-syntax",
+        f"{prose.exchange_name(header.exchange)} with payloads [ {inside} ] has no place now",
+        notify=NotifyType.INVALID_SYNTAX,
+    )
+
+
+# What goes wrong.
+
+
+def _refuse(sa: IkeSa, header: Header, error: PeerError, mark: bytes, path: Path, now: float) -> None:
+    """Answer a request that we refuse. Before authentication that is the end of the IKE SA."""
+    exchange = ExchangeType(header.exchange) if header.exchange in _EXCHANGES else ExchangeType.INFORMATIONAL
+    if sa.state is State.NEW and error.notify == NotifyType.INVALID_SYNTAX and not isinstance(error, Refused):
+        # Unauthenticated: INVALID_SYNTAX may not be said (RFC 7296 section 3.10.1).
+        sa.abort(now)
+        raise SilentDrop("malformed", str(error))
+    if error.notify is not None:
+        respond(sa, header, [NotifyPayload(error.notify, error.notify_data)], mark, path)
+    if error.code not in QUIET:
+        sa.failed(failure_of(error), exchange)
+    if sa.state is State.NEW and error.code in QUIET:
+        sa.abort(now)
+    elif sa.state.is_setting_up:
+        sa.die(error.code, now)
+
+
+def _give_up(sa: IkeSa, header: Header, error: LocalError, mark: bytes, path: Path, now: float) -> None:
+    """Our own configuration fails a peer's request: the peer learns as little as it may, the operator all."""
+    notify = NotifyType.AUTHENTICATION_FAILED if sa.state.is_setting_up else NotifyType.NO_ADDITIONAL_SAS
+    refusal = Refused(failure_of(error), notify)
+    _refuse(sa, header, refusal, mark, path, now)
+
+
+def _answer_is_bad(sa: IkeSa, error: IkeError, header: Header, now: float) -> None:
+    """A response that makes no sense, or proves the wrong peer."""
+    if isinstance(error, SilentDrop):
+        raise error
+    request = sa.window.request
+    if header.exchange == ExchangeType.IKE_SA_INIT and sa.setup is not None and isinstance(error, PeerError):
+        # Nothing vouches for it: a better answer may still come (RFC 7296 section 2.21.1).
+        sa.setup.suspicion = sa.setup.suspicion or failure_of(error)
+        raise SilentDrop(error.code, str(error))
+    if request is not None and sa.window.request is request:
+        sa.window.settle()
+    exchange = ExchangeType(header.exchange)
+    sa.failed(failure_of(error), exchange)
+    if sa.state is State.AUTH_SENT:
+        sa.reject_peer(error.code, now)
+    elif sa.state.is_setting_up:
+        sa.die(error.code, now)
+    elif request is not None:
+        request.task.refused(sa, now)
+        if sa.state is State.DELETING:
+            sa.die("deleted", now)
+
+
+_EXCHANGES = frozenset(int(e) for e in ExchangeType)
+
+
+# Out.
+
+
+def ask_next(sa: IkeSa, now: float) -> None:
+    """Send the first wish whose time has come, if the window is free."""
+    while sa.tasks and sa.window.is_free and sa.state is not State.DEAD:
+        task = next((t for t in sa.tasks if t.not_before <= now), None)
+        if task is None:
+            return
+        sa.tasks.remove(task)
+        try:
+            asking = task.ask(sa, now)
+        except LocalError as error:
+            sa.failed(failure_of(error), _exchange_of(task))
+            task.refused(sa, now)
+            if sa.state.is_setting_up:
+                sa.die(error.code, now)
+            continue
+        if asking is not None:
+            request(sa, *asking, task, now)
+
+
+def _exchange_of(task: Task) -> ExchangeType:
+    if task.purpose is Purpose.CONNECT:
+        return ExchangeType.IKE_SA_INIT
+    if task.purpose in (Purpose.NEW_CHILD, Purpose.REKEY_CHILD, Purpose.REKEY_IKE):
+        return ExchangeType.CREATE_CHILD_SA
+    return ExchangeType.INFORMATIONAL
+
+
+def request(sa: IkeSa, exchange: ExchangeType, payloads: Sequence[Payload], task: Task, now: float) -> None:
+    """Send a request; the window keeps it until it is answered."""
+    message_id = sa.window.next_outgoing
+    datagrams = _pack(sa, exchange, message_id, payloads, response=False)
+    if exchange == ExchangeType.IKE_SA_INIT:
+        sa.in_setup.first_request = datagrams[0]
+    sa.window.send(datagrams, task, now, sa.core.timing)
+    tell(sa, "sent", exchange, message_id, payloads, response=False)
+    sa.core.send(datagrams, sa.path)
+
+
+def respond(sa: IkeSa, header: Header, payloads: Sequence[Payload], mark: bytes, path: Path) -> None:
+    """Send a response to where the request came from (RFC 7296 section 2.11), and keep it for a repetition."""
+    exchange = header.exchange
+    datagrams = _pack(sa, exchange, header.message_id, payloads, response=True)
+    if exchange == ExchangeType.IKE_SA_INIT and sa.setup is not None:
+        sa.setup.first_response = datagrams[0]
+    sa.window.answer(mark, datagrams)
+    tell(sa, "sent", exchange, header.message_id, payloads, response=True)
+    sa.core.send(datagrams, path)
+
+
+def _pack(
+    sa: IkeSa, exchange: int, message_id: int, payloads: Sequence[Payload], *, response: bool
+) -> tuple[bytes, ...]:
+    flags = HeaderFlag.RESPONSE if response else HeaderFlag(0)
+    if sa.initiator:
+        flags |= HeaderFlag.INITIATOR
+    if exchange == ExchangeType.IKE_SA_INIT:
+        return (
+            push_message(
+                spi_i=sa.spi_i, spi_r=sa.spi_r, exchange=exchange, flags=flags, message_id=message_id, payloads=payloads
+            ),
+        )
+    if sa.envelope_out is None:
+        raise RuntimeError("there are no keys to seal with")
+    header = push_header(Header(sa.spi_i, sa.spi_r, exchange, flags, message_id))
+    first, chain = push_payloads(payloads)
+    room = datagram_room(sa.core.timing, sa.path.remote) if sa.sends_fragments else None
+    return seal(sa.envelope_out, header, first, chain, room)
+
+
+def tell(sa: IkeSa, verb: str, exchange: int, message_id: int, payloads: Sequence[Payload], *, response: bool) -> None:
+    """Say what happened to those who watch."""
+    if sa.core.tells:
+        text = prose.line(verb, exchange, message_id, payloads, response=response)
+        name = sa.connection.name if sa.connection is not None else ""
+        sa.core.emit(ExchangeLogged(sa.ike_id, 1, text, name))
+
+
+__all__ = ["Failure", "ask_next", "receive", "request", "respond", "tell"]

@@ -1,0 +1,145 @@
+"""Who somebody is: making and checking AUTH and what goes with it (RFC 7296 section 2.15)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..auth.octets import auth_octets
+from ..auth.psk import shared_key_auth, verify_shared_key
+from ..config import AuthRound, Connection, SendCert
+from ..crypto.keys import prf_of
+from ..errors import LocalError, PeerError
+from ..records import Failure, Refused
+from ..wire.constants import AuthMethod, NotifyType, PayloadType
+from ..wire.message import Message
+from ..wire.payloads import AuthPayload, IdPayload, Payload
+from . import certificates
+from .select import method_allowed, secret_place
+
+if TYPE_CHECKING:
+    from .ike_sa import IkeSa
+
+
+def method_of(auth: AuthPayload) -> str:
+    """The word of swanctl.conf's ``auth`` for a peer's AUTH payload."""
+    if auth.method == AuthMethod.SHARED_KEY:
+        return "psk"
+    return "null" if auth.method == AuthMethod.NULL else "pubkey"
+
+
+def first_round(rounds: tuple[AuthRound, ...]) -> AuthRound:
+    """The round that is done here: the first one; strongSwan's default where none is written."""
+    return rounds[0] if rounds else AuthRound()
+
+
+def uses_certificates(round_: AuthRound) -> bool:
+    """Whether a side proves itself with a key of its own."""
+    return method_allowed(round_, "pubkey")
+
+
+def _octets(sa: IkeSa, identity: IdPayload, *, initiators: bool) -> bytes:
+    """What the AUTH payload of one side covers; ``initiators`` says whose."""
+    setup = sa.in_setup
+    if sa.keys is None:
+        raise RuntimeError("there are no keys yet")
+    number = prf_of(sa.suite)
+    if initiators:
+        return auth_octets(number, setup.first_request, setup.nonce_r, sa.keys.sk_pi, identity)
+    return auth_octets(number, setup.first_response, setup.nonce_i, sa.keys.sk_pr, identity)
+
+
+def prove(sa: IkeSa, connection: Connection, identity: IdPayload) -> tuple[list[Payload], AuthPayload]:
+    """Our certificates and our AUTH payload. Raises :class:`LocalError` where a secret or key is missing."""
+    round_ = first_round(connection.local)
+    octets = _octets(sa, identity, initiators=sa.initiator)
+    if uses_certificates(round_):
+        chain, auth = certificates.sign(sa, round_, octets)
+        asked = sa.in_setup.authorities_asked is not None
+        send = connection.send_cert is SendCert.ALWAYS or (connection.send_cert is SendCert.IF_ASKED and asked)
+        return (list(chain) if send else []), auth
+    if round_.auth != "psk":
+        raise LocalError("auth-method-unknown", f"connections.{connection.name}.local: auth = {round_.auth}")
+    if sa.local_id is None or sa.remote_id is None:
+        raise RuntimeError("a shared key is looked up by identities")
+    secret = sa.core.credentials.shared_key(sa.local_id, sa.remote_id)
+    if secret is None:
+        raise LocalError(
+            "no-shared-key",
+            f"there is no shared key for {sa.local_id} and {sa.remote_id}",
+            hint=f"add a secrets.ike section with id = {sa.remote_id}",
+        )
+    return [], shared_key_auth(prf_of(sa.suite), secret, octets)
+
+
+def verify(sa: IkeSa, connection: Connection, message: Message) -> str:
+    """Check that the peer is who it says; returns how it showed it (``remote_auth`` of the event).
+
+    Raises :class:`PeerError`, whose record is complete.
+    """
+    auth = message.one(AuthPayload)
+    kind = PayloadType.ID_R if sa.initiator else PayloadType.ID_I
+    identity = message.one(IdPayload, kind)
+    if auth is None or identity is None:
+        raise PeerError("invalid-syntax", "no AUTH or no identity", notify=NotifyType.INVALID_SYNTAX)
+    round_ = first_round(connection.remote)
+    method = method_of(auth)
+    if not method_allowed(round_, method):
+        raise Refused(
+            Failure(
+                code="auth-method",
+                summary=f"{sa.remote_id} authenticates itself with {method}, the connection wants {round_.auth}",
+                hint="make auth of our remote section that of the peer's local section",
+                offered=(method,),
+                allowed=(round_.auth,),
+                mismatch="auth",
+                keys=("remote.auth",),
+            ),
+            NotifyType.AUTHENTICATION_FAILED,
+        )
+    octets = _octets(sa, identity, initiators=not sa.initiator)
+    if method == "psk":
+        _verify_psk(sa, auth, octets)
+        return "pre-shared key"
+    return certificates.verify(sa, round_, message, auth, octets)
+
+
+def _verify_psk(sa: IkeSa, auth: AuthPayload, octets: bytes) -> None:
+    local, remote = sa.local_id, sa.remote_id
+    if local is None or remote is None:
+        raise RuntimeError("a shared key is looked up by identities")
+    place = secret_place(sa.core.credentials, local, remote)
+    secret = sa.core.credentials.shared_key(local, remote)
+    if secret is None:
+        raise Refused(
+            Failure(
+                code="no-shared-key",
+                summary=f"there is no shared key for {local} and {remote}",
+                hint=f"add a secrets.ike section with id = {remote}",
+                offered=("psk",),
+                mismatch="no secret names the two identities",
+                where=place,
+            ),
+            NotifyType.AUTHENTICATION_FAILED,
+        )
+    try:
+        verify_shared_key(prf_of(sa.suite), secret, octets, auth)
+    except PeerError:
+        raise Refused(
+            Failure(
+                code="auth-psk-mismatch",
+                summary=f"the shared key of {remote} is not the one that we have for it",
+                hint=f"give both sides one and the same secret for {local} and {remote}",
+                offered=("psk",),
+                allowed=("psk",),
+                mismatch="the secrets differ",
+                where=place,
+            ),
+            NotifyType.AUTHENTICATION_FAILED,
+        ) from None
+
+
+def authority_hashes(sa: IkeSa, connections: Sequence[Connection]) -> tuple[bytes, ...]:
+    """What to put into CERTREQ for peers of these connections; empty: send none (RFC 7296 section 3.7)."""
+    rounds = [first_round(c.remote) for c in connections if c.send_certreq]
+    return certificates.authority_hashes(sa, [r for r in rounds if uses_certificates(r)])

@@ -1,0 +1,52 @@
+"""One line of prose for a message, for people who watch: ``sent IKE_AUTH request 1 [ IDi CERT AUTH SA TSi TSr ]``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..wire.constants import ExchangeType, NotifyType, PayloadType
+from ..wire.payloads import EapPayload, NotifyPayload, Payload, UnknownPayload
+
+_NAMES = {
+    PayloadType.NONCE: "No",
+    PayloadType.ID_I: "IDi",
+    PayloadType.ID_R: "IDr",
+    PayloadType.TS_I: "TSi",
+    PayloadType.TS_R: "TSr",
+    PayloadType.DELETE: "D",
+    PayloadType.VENDOR_ID: "V",
+}
+
+
+def payload_name(payload: Payload) -> str:
+    """A payload's short name; a notify's type in brackets."""
+    if isinstance(payload, NotifyPayload):
+        try:
+            return f"N({NotifyType(payload.notify).name})"
+        except ValueError:
+            return f"N({payload.notify})"
+    if isinstance(payload, UnknownPayload):
+        return f"payload {payload.type}"
+    if isinstance(payload, EapPayload):
+        return "EAP"
+    kind = PayloadType(payload.TYPE)
+    return _NAMES.get(kind, kind.name)
+
+
+def exchange_name(exchange: int) -> str:
+    """The exchange's name, its number where it has none here."""
+    try:
+        return ExchangeType(exchange).name
+    except ValueError:
+        return f"exchange {exchange}"
+
+
+def line(verb: str, exchange: int, message_id: int, payloads: Iterable[Payload], *, response: bool) -> str:
+    """``verb`` is ``sent`` or ``received``."""
+    half = "response" if response else "request"
+    inside = " ".join(payload_name(payload) for payload in payloads)
+    return (
+        f"{verb} {exchange_name(exchange)} {half} {message_id} [ {inside} ]"
+        if inside
+        else (f"{verb} {exchange_name(exchange)} {half} {message_id} [ ]")
+    )

@@ -1,0 +1,227 @@
+"""CREATE_CHILD_SA for the IKE SA itself: fresh keys and ids, the same CHILD_SAs (RFC 7296 sections 1.3.2, 2.18)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..crypto import proposal as proposals
+from ..crypto.kex import KeyExchange, respond
+from ..crypto.keys import IkeKeys
+from ..crypto.proposal import Mismatch
+from ..errors import LocalError, PeerError
+from ..events import IkeSaRekeyed
+from ..records import Failure, Refused
+from ..wire.constants import ExchangeType, NotifyType, ProtocolId
+from ..wire.payloads import KePayload, NoncePayload, NotifyPayload, Payload, Proposal, SaPayload
+from . import upkeep
+from .create_child_sa import MAX_RETRIES, other_method, put_off
+from .ike_sa_init import NONCE_LENGTH, specs_of
+from .state import State
+from .task import Asking, Purpose, Task, Turn
+
+if TYPE_CHECKING:
+    from .ike_sa import IkeSa
+
+
+class RekeyIke(Task):
+    """Put a fresh IKE SA in the place of this one."""
+
+    __slots__ = ("exchange", "method", "nonce", "offers", "retries", "rival", "spi")
+    purpose = Purpose.REKEY_IKE
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spi = b""
+        self.nonce = b""
+        self.method: int | None = None
+        self.exchange: KeyExchange | None = None
+        self.offers: tuple[Proposal, ...] = ()
+        self.retries = 0
+        self.rival: tuple[IkeSa, bytes] | None = None
+        """What the peer made of this IKE SA at the same time, and the lower nonce of its exchange."""
+
+    def ask(self, sa: IkeSa, now: float) -> Asking | None:
+        """SA with our new SPI, Ni, KE."""
+        if sa.state is not State.ESTABLISHED:
+            return None
+        specs = specs_of(sa.settings)
+        self.method = self.method or next((m for spec in specs for m in spec.ke_methods), None)
+        if self.method is None:
+            raise LocalError("no-key-exchange", f"connections.{sa.settings.name}.proposals names no key exchange")
+        self.spi = sa.core.ike_spi()
+        self.nonce = sa.core.random(NONCE_LENGTH)
+        self.exchange = KeyExchange.start(self.method, sa.core.random)
+        self.offers = proposals.to_wire(specs, self.spi)
+        return ExchangeType.CREATE_CHILD_SA, [
+            SaPayload(self.offers),
+            NoncePayload(self.nonce),
+            KePayload(self.method, self.exchange.public),
+        ]
+
+    def refused(self, sa: IkeSa, now: float) -> None:
+        """A rival that was waiting for the outcome is of no use any more."""
+        if self.rival is not None and self.rival[0].state is State.ESTABLISHED and not self.rival[0].announced:
+            self.rival[0].die("deleted", now)
+            self.rival[0].go_on(now)
+
+
+def _peer_spi(proposal: Proposal) -> bytes:
+    if len(proposal.spi) != 8 or not any(proposal.spi):
+        raise PeerError("bad-spi", "an IKE SA is rekeyed with an SPI of 8 bytes", notify=NotifyType.INVALID_SYNTAX)
+    return proposal.spi
+
+
+def _successor(sa: IkeSa, keys: IkeKeys, spi_i: bytes, spi_r: bytes, now: float, *, initiator: bool) -> IkeSa:
+    """The new IKE SA, ready for messages; its message ids start at zero (RFC 7296 section 2.18)."""
+    from .ike_sa import IkeSa as Make
+
+    new = Make(sa.core, sa.path, initiator=initiator, spi_i=spi_i, spi_r=spi_r)
+    new.connection = sa.connection
+    new.local_id, new.remote_id = sa.local_id, sa.remote_id
+    new.features = sa.features
+    new.nat_local, new.nat_remote = sa.nat_local, sa.nat_remote
+    new.announced = False
+    new.use_keys(keys)
+    new.enter(State.ESTABLISHED)
+    new.established_at = new.last_inbound = now
+    new.gone_at = now + sa.core.timing.delete_timeout * 6
+    sa.core.register(new)
+    new.go_on(now)
+    return new
+
+
+def adopt(sa: IkeSa, new: IkeSa, now: float) -> None:
+    """``new`` goes on where ``sa`` ends: its CHILD_SAs and whatever was wanted of it move over."""
+    new.gone_at = None
+    new.announced = True
+    upkeep.start_timers(new, now)
+    for child in sa.children.values():
+        new.add_child(child)
+    new.tasks += [task for task in sa.tasks if not isinstance(task, RekeyIke)]
+    sa.children = {}
+    sa.tasks = []
+    sa.rekey_at = sa.expires_at = None
+    sa.core.unidentify(sa)
+    sa.core.identify(new)
+    sa.enter(State.REKEYED)
+    sa.gone_at = now + sa.core.timing.delete_timeout
+    sa.core.emit(IkeSaRekeyed(sa.ike_id, new.ike_id))
+    new.go_on(now)
+
+
+# The peer's request.
+
+
+def answer(sa: IkeSa, turn: Turn) -> list[Payload]:
+    """Make the new IKE SA; whether it takes over at once depends on whether we asked for one too."""
+    if sa.is_changing_children:
+        # RFC 7296 section 2.25.2.
+        return put_off(sa, turn)
+    message = turn.message
+    offered, nonce, ke = message.one(SaPayload), message.one(NoncePayload), message.one(KePayload)
+    if offered is None or nonce is None or ke is None or sa.keys is None:
+        raise PeerError("invalid-syntax", "IKE rekey without SA, nonce or KE", notify=NotifyType.INVALID_SYNTAX)
+    ours = sa.rekey_under_way()
+    if ours is not None and ours.rival is not None:
+        return put_off(sa, turn)
+    found = proposals.select(offered.proposals, specs_of(sa.settings), protocol=ProtocolId.IKE, with_ke=True)
+    if isinstance(found, Mismatch):
+        raise Refused(_no_suite(found), NotifyType.NO_PROPOSAL_CHOSEN)
+    spi_i = _peer_spi(found.proposal)
+    if ke.method != found.ke_method:
+        raise other_method(found.ke_method or 0, ke.method)
+    public, shared = respond(ke.method, ke.data, sa.core.random)
+    nonce_r, spi_r = sa.core.random(NONCE_LENGTH), sa.core.ike_spi()
+    keys = sa.keys.rekey(found.suite, shared, nonce.data, nonce_r, spi_i, spi_r)
+    new = _successor(sa, keys, spi_i, spi_r, turn.now, initiator=False)
+    if ours is not None:
+        ours.rival = (new, min(nonce.data, nonce_r))
+    else:
+        adopt(sa, new, turn.now)
+    return [SaPayload((found.answer(spi_r),)), NoncePayload(nonce_r), KePayload(ke.method, public)]
+
+
+def _no_suite(mismatch: Mismatch) -> Failure:
+    return Failure(
+        code="no-proposal-chosen",
+        summary=f"no IKE proposal in common: {mismatch}",
+        hint="name one and the same suite in proposals on both sides",
+        offered=mismatch.offered,
+        allowed=mismatch.allowed,
+        mismatch=str(mismatch),
+        keys=("proposals",),
+    )
+
+
+# Answers to ours.
+
+
+def take_answer(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
+    """The new IKE SA is there; of two, the one whose exchange had the lowest nonce goes, by whom made it."""
+    from .informational import DeleteIke
+
+    task, message, now = turn.task, turn.message, turn.now
+    chosen, nonce, ke = message.one(SaPayload), message.one(NoncePayload), message.one(KePayload)
+    if not isinstance(task, RekeyIke) or task.exchange is None or sa.keys is None:
+        raise RuntimeError("CREATE_CHILD_SA was asked by another task")
+    if chosen is None or nonce is None or ke is None:
+        raise PeerError("invalid-syntax", "an IKE rekey response without SA, nonce or KE")
+    selection = proposals.confirm(chosen.proposals, task.offers)
+    spi_r = _peer_spi(selection.proposal)
+    if selection.ke_method != ke.method or ke.method != task.method:
+        raise PeerError("invalid-syntax", "the peer's KE payload is not of the method that it chose")
+    shared = task.exchange.finish(ke.data)
+    keys = sa.keys.rekey(selection.suite, shared, task.nonce, nonce.data, task.spi, spi_r)
+    new = _successor(sa, keys, task.spi, spi_r, now, initiator=True)
+    rival = task.rival
+    if rival is not None and min(task.nonce, nonce.data) < rival[1] and rival[0].state is State.ESTABLISHED:
+        # RFC 7296 section 2.8.2: ours goes, and the winner deletes the old IKE SA.
+        adopt(sa, rival[0], now)
+        new.terminate(now)
+        return ()
+    adopt(sa, new, now)
+    sa.gone_at = None
+    sa.tasks.append(DeleteIke("rekeyed"))
+    return ()
+
+
+def take_refusal(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
+    """Try otherwise, try later; the IKE SA goes on until its hard limit."""
+    task, error, now = turn.task, turn.message.error, turn.now
+    if not isinstance(task, RekeyIke) or error is None:
+        raise RuntimeError("CREATE_CHILD_SA was asked by another task")
+    if task.rival is not None and task.rival[0].state is State.ESTABLISHED:
+        # Only the peer's attempt succeeded: it takes over, and the peer deletes this one.
+        adopt(sa, task.rival[0], now)
+        return ()
+    timing = sa.core.timing
+    wanted = int.from_bytes(error.data, "big")
+    offered = [m for spec in specs_of(sa.settings) for m in spec.ke_methods]
+    can_retry = task.retries < MAX_RETRIES
+    task.retries += 1
+    if error.notify == NotifyType.INVALID_KE_PAYLOAD and can_retry and wanted in offered and wanted != task.method:
+        task.method = wanted
+        sa.tasks.insert(0, task)
+    elif error.notify == NotifyType.TEMPORARY_FAILURE and can_retry:
+        task.not_before = now + timing.retry_interval * (1 + sa.core.fraction())
+        sa.tasks.append(task)
+    else:
+        sa.failed(_refused(sa, error), ExchangeType.CREATE_CHILD_SA)
+        sa.rekey_at = now + 2 * timing.retry_interval * (1 + sa.core.fraction())
+    return ()
+
+
+def _refused(sa: IkeSa, error: NotifyPayload) -> Failure:
+    try:
+        name = NotifyType(error.notify).name
+    except ValueError:
+        name = f"error {error.notify}"
+    return Failure(
+        code="rekey-refused",
+        summary=f"the peer refuses to rekey the IKE SA with {name}",
+        hint="name one and the same suite in proposals on both sides; the peer's log says more",
+        allowed=tuple(str(spec) for spec in specs_of(sa.settings)),
+        mismatch=name,
+        keys=("proposals",),
+        fields={"notify": name},
+    )

@@ -1,0 +1,278 @@
+"""Which message is legal when, and what it leads to: all of it, as one table.
+
+A row reads: in this state, as this side of the IKE SA, a request (or a response to a wish of ours) of this exchange,
+with at least these payloads and at most those, is handled so and leads there. Rows are tried in order; what matches
+none is refused with INVALID_SYNTAX if it is an authenticated request, and dropped otherwise. The state diagram of the
+documentation is drawn from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from ..wire.constants import ExchangeType as X
+from ..wire.constants import NotifyType as N
+from ..wire.constants import PayloadType as P
+from ..wire.message import Message
+from ..wire.payloads import NotifyPayload, Payload, UnknownPayload
+from . import create_child_sa, ike_auth, ike_sa_init, informational, rekey_ike
+from .state import Role, State
+from .task import Purpose, Turn
+
+Handler = Callable[..., Sequence[Payload]]
+Kinds = frozenset[P]
+
+
+class Kind(Enum):
+    """Which half of an exchange a row is about."""
+
+    REQUEST = auto()
+    RESPONSE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """See the module. ``outer`` and ``inner`` are (required, optional): around and inside of the SK payload.
+
+    ``notify``: all of these notifies are there. ``refusal``: an error notify is there. ``purpose``: what the request is
+    for; for a response, what our request was for. ``then``: the states it may lead to, the usual one first.
+    """
+
+    story: str
+    state: State
+    role: Role
+    kind: Kind
+    exchange: X
+    outer: tuple[Kinds, Kinds]
+    inner: tuple[Kinds, Kinds]
+    handler: Handler
+    then: tuple[State, ...]
+    purpose: Purpose
+    notify: frozenset[N] = frozenset()
+    refusal: bool = False
+
+    def matches(self, kinds: set[int], notifies: set[int], purpose: Purpose | None) -> bool:
+        """Whether a message with these payloads is one of this row's. ``kinds`` leaves notifies and vendor ids out."""
+        required, optional = self.inner if self.exchange != X.IKE_SA_INIT else self.outer
+        if self.kind is Kind.RESPONSE and purpose is not self.purpose:
+            return False
+        if not (required <= kinds and self.notify <= notifies):
+            return False
+        if self.refusal:
+            return any(0 < n < N.INITIAL_CONTACT for n in notifies)
+        return kinds <= required | optional
+
+
+def _of(*kinds: P) -> Kinds:
+    return frozenset(kinds)
+
+
+NONE: tuple[Kinds, Kinds] = (frozenset(), frozenset())
+SEALED: tuple[Kinds, Kinds] = (_of(P.SK), frozenset())
+CHILD = _of(P.SA, P.TS_I, P.TS_R)
+NEW_CHILD = (_of(P.SA, P.NONCE, P.TS_I, P.TS_R), _of(P.KE, P.CP))
+OPEN, SENT, ANSWERED = State.NEW, State.INIT_SENT, State.INIT_ANSWERED
+AUTH, UP, REPLACED, CLOSING, DEAD = State.AUTH_SENT, State.ESTABLISHED, State.REKEYED, State.DELETING, State.DEAD
+I, R, ANY = Role.INITIATOR, Role.RESPONDER, Role.EITHER  # noqa: E741 - the RFC's own letters
+
+SETTING_UP = (
+    Row(
+        "A peer opens: choose a suite, answer with our half of the key exchange.",
+        OPEN, R, Kind.REQUEST, X.IKE_SA_INIT,
+        (_of(P.SA, P.KE, P.NONCE), frozenset()), NONE,
+        ike_sa_init.answer, (ANSWERED,), Purpose.CONNECT,
+    ),
+    Row(
+        "The responder wants its cookie back before it keeps state: send the same request with it.",
+        SENT, I, Kind.RESPONSE, X.IKE_SA_INIT,
+        NONE, NONE,
+        ike_sa_init.retry_with_cookie, (SENT,), Purpose.CONNECT, notify=frozenset({N.COOKIE}),
+    ),
+    Row(
+        "The responder chose another key exchange method: ask again with that one.",
+        SENT, I, Kind.RESPONSE, X.IKE_SA_INIT,
+        NONE, NONE,
+        ike_sa_init.retry_with_method, (SENT,), Purpose.CONNECT, notify=frozenset({N.INVALID_KE_PAYLOAD}),
+    ),
+    Row(
+        "The responder chose a suite: derive the keys and show who we are.",
+        SENT, I, Kind.RESPONSE, X.IKE_SA_INIT,
+        (_of(P.SA, P.KE, P.NONCE), _of(P.CERTREQ)), NONE,
+        ike_sa_init.take_answer, (AUTH,), Purpose.CONNECT,
+    ),
+    Row(
+        "Somebody says that the responder refuses; nothing vouches for it.",
+        SENT, I, Kind.RESPONSE, X.IKE_SA_INIT,
+        NONE, NONE,
+        ike_sa_init.take_refusal, (DEAD, SENT), Purpose.CONNECT, refusal=True,
+    ),
+    Row(
+        "The initiator shows who it is: verify, show who we are, and set up the first CHILD_SA.",
+        ANSWERED, R, Kind.REQUEST, X.IKE_AUTH,
+        SEALED, (_of(P.ID_I, P.AUTH), CHILD | _of(P.ID_R, P.CERT, P.CERTREQ, P.CP)),
+        ike_auth.answer, (UP,), Purpose.CONNECT,
+    ),
+    Row(
+        "The initiator leaves its proof out: it wants EAP.",
+        ANSWERED, R, Kind.REQUEST, X.IKE_AUTH,
+        SEALED, (_of(P.ID_I), CHILD | _of(P.ID_R, P.CERT, P.CERTREQ, P.CP)),
+        ike_auth.refuse_eap, (DEAD,), Purpose.CONNECT,
+    ),
+    Row(
+        "The responder shows who it is: verify; the first CHILD_SA is up, or was refused alone.",
+        AUTH, I, Kind.RESPONSE, X.IKE_AUTH,
+        SEALED, (_of(P.ID_R, P.AUTH), CHILD | _of(P.CERT, P.CP)),
+        ike_auth.take_answer, (UP,), Purpose.CONNECT,
+    ),
+    Row(
+        "The responder does not accept us.",
+        AUTH, I, Kind.RESPONSE, X.IKE_AUTH,
+        SEALED, NONE,
+        ike_auth.take_refusal, (DEAD,), Purpose.CONNECT, refusal=True,
+    ),
+)  # fmt: skip
+
+CHILDREN = (
+    Row(
+        "The peer wants to replace a CHILD_SA.",
+        UP, ANY, Kind.REQUEST, X.CREATE_CHILD_SA,
+        SEALED, NEW_CHILD,
+        create_child_sa.answer_rekey, (UP,), Purpose.REKEY_CHILD, notify=frozenset({N.REKEY_SA}),
+    ),
+    Row(
+        "The peer wants one more CHILD_SA.",
+        UP, ANY, Kind.REQUEST, X.CREATE_CHILD_SA,
+        SEALED, NEW_CHILD,
+        create_child_sa.answer_new, (UP,), Purpose.NEW_CHILD,
+    ),
+    Row(
+        "The peer wants to replace the IKE SA.",
+        UP, ANY, Kind.REQUEST, X.CREATE_CHILD_SA,
+        SEALED, (_of(P.SA, P.NONCE, P.KE), frozenset()),
+        rekey_ike.answer, (UP, REPLACED), Purpose.REKEY_IKE,
+    ),
+    Row(
+        "Our new CHILD_SA is up.",
+        UP, ANY, Kind.RESPONSE, X.CREATE_CHILD_SA,
+        SEALED, NEW_CHILD,
+        create_child_sa.take_answer, (UP,), Purpose.NEW_CHILD,
+    ),
+    Row(
+        "The replacement of our CHILD_SA is up: send on it, delete the old one.",
+        UP, ANY, Kind.RESPONSE, X.CREATE_CHILD_SA,
+        SEALED, NEW_CHILD,
+        create_child_sa.take_answer, (UP,), Purpose.REKEY_CHILD,
+    ),
+    Row(
+        "The peer refuses a CHILD_SA, or asks for another key exchange method.",
+        UP, ANY, Kind.RESPONSE, X.CREATE_CHILD_SA,
+        SEALED, NONE,
+        create_child_sa.take_refusal, (UP,), Purpose.NEW_CHILD, refusal=True,
+    ),
+    Row(
+        "The peer refuses to replace a CHILD_SA, or asks for another key exchange method.",
+        UP, ANY, Kind.RESPONSE, X.CREATE_CHILD_SA,
+        SEALED, NONE,
+        create_child_sa.take_refusal, (UP,), Purpose.REKEY_CHILD, refusal=True,
+    ),
+    Row(
+        "The IKE SA is replaced: its CHILD_SAs move over.",
+        UP, ANY, Kind.RESPONSE, X.CREATE_CHILD_SA,
+        SEALED, (_of(P.SA, P.NONCE, P.KE), frozenset()),
+        rekey_ike.take_answer, (UP, REPLACED), Purpose.REKEY_IKE,
+    ),
+    Row(
+        "The peer refuses to replace the IKE SA, or asks for another key exchange method.",
+        UP, ANY, Kind.RESPONSE, X.CREATE_CHILD_SA,
+        SEALED, NONE,
+        rekey_ike.take_refusal, (UP,), Purpose.REKEY_IKE, refusal=True,
+    ),
+    *(
+        Row(
+            "Too late for anything new: this IKE SA is about to go.",
+            state, ANY, Kind.REQUEST, X.CREATE_CHILD_SA,
+            SEALED, (frozenset(), _of(P.SA, P.NONCE, P.KE, P.TS_I, P.TS_R, P.CP)),
+            create_child_sa.put_off, (state,), Purpose.NEW_CHILD,
+        )
+        for state in (REPLACED, CLOSING)
+    ),
+    *(
+        Row(
+            "An answer that came too late to matter.",
+            REPLACED, ANY, Kind.RESPONSE, X.CREATE_CHILD_SA,
+            SEALED, (frozenset(), _of(P.SA, P.NONCE, P.KE, P.TS_I, P.TS_R, P.CP)),
+            create_child_sa.take_too_late, (REPLACED,), purpose,
+        )
+        for purpose in (Purpose.NEW_CHILD, Purpose.REKEY_CHILD, Purpose.REKEY_IKE)
+    ),
+)  # fmt: skip
+
+INFORMING = (
+    *(
+        Row(
+            "The peer tells, asks or deletes something.",
+            state, ANY, Kind.REQUEST, X.INFORMATIONAL,
+            SEALED, (frozenset(), _of(P.DELETE, P.CP)),
+            informational.answer, (state, DEAD), Purpose.INFORM,
+        )
+        for state in (UP, REPLACED, CLOSING)
+    ),
+    *(
+        Row(
+            "The peer has heard us: it is alive.",
+            state, ANY, Kind.RESPONSE, X.INFORMATIONAL,
+            SEALED, (frozenset(), _of(P.DELETE, P.CP)),
+            informational.take_answer, (state,), Purpose.INFORM,
+        )
+        for state in (UP, REPLACED)
+    ),
+    *(
+        Row(
+            "The peer's halves of what we deleted are gone too.",
+            state, ANY, Kind.RESPONSE, X.INFORMATIONAL,
+            SEALED, (frozenset(), _of(P.DELETE, P.CP)),
+            informational.take_child_deleted, (state,), Purpose.DELETE_CHILD,
+        )
+        for state in (UP, REPLACED)
+    ),
+    Row(
+        "The peer has closed its side of the IKE SA.",
+        CLOSING, ANY, Kind.RESPONSE, X.INFORMATIONAL,
+        SEALED, (frozenset(), _of(P.DELETE, P.CP)),
+        informational.take_ike_deleted, (DEAD,), Purpose.DELETE_IKE,
+    ),
+)  # fmt: skip
+
+TABLE: tuple[Row, ...] = (*SETTING_UP, *CHILDREN, *INFORMING)
+
+_BY_PLACE: dict[tuple[State, Kind, int], tuple[Row, ...]] = {}
+for _row in TABLE:
+    _place = (_row.state, _row.kind, int(_row.exchange))
+    _BY_PLACE[_place] = (*_BY_PLACE.get(_place, ()), _row)
+
+_ANYWHERE = frozenset({P.NOTIFY, P.VENDOR_ID})
+
+
+def rows_for(state: State, kind: Kind, exchange: int) -> tuple[Row, ...]:
+    """The rows of an exchange in a state; none: such a message has no place there at all."""
+    return _BY_PLACE.get((state, kind, exchange), ())
+
+
+def find(rows: tuple[Row, ...], role: Role, message: Message, purpose: Purpose | None) -> Row | None:
+    """The row that an opened message belongs to."""
+    kinds: set[int] = set()
+    notifies: set[int] = set()
+    for payload in message.payloads:
+        if isinstance(payload, NotifyPayload):
+            notifies.add(payload.notify)
+        elif not isinstance(payload, UnknownPayload) and payload.TYPE not in _ANYWHERE:
+            kinds.add(payload.TYPE)
+    for row in rows:
+        if row.role in (role, Role.EITHER) and row.matches(kinds, notifies, purpose):
+            return row
+    return None
+
+
+__all__ = ["TABLE", "Kind", "Row", "Turn", "find", "rows_for"]

@@ -1,0 +1,59 @@
+"""What this side wants of its peer: one value a wish, waiting for the window to open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, ClassVar
+
+from ..events import Path
+from ..wire.constants import ExchangeType
+from ..wire.message import Message
+from ..wire.payloads import Payload
+
+if TYPE_CHECKING:
+    from .ike_sa import IkeSa
+
+Asking = tuple[ExchangeType, list[Payload]]
+
+
+class Purpose(Enum):
+    """What an exchange is for. The first message of a peer's request tells it by its payloads; ours by its task."""
+
+    CONNECT = "set up the IKE SA"
+    NEW_CHILD = "create a CHILD_SA"
+    REKEY_CHILD = "rekey a CHILD_SA"
+    REKEY_IKE = "rekey the IKE SA"
+    INFORM = "tell or ask something"
+    DELETE_CHILD = "delete CHILD_SAs"
+    DELETE_IKE = "delete the IKE SA"
+
+
+class Task:
+    """Base of all wishes. Each is asked to put itself into a request once the window is free."""
+
+    __slots__ = ("not_before",)
+    purpose: ClassVar[Purpose]
+
+    def __init__(self) -> None:
+        self.not_before = 0.0
+
+    def ask(self, sa: IkeSa, now: float) -> Asking | None:
+        """The request; ``None`` where it has become pointless. May raise :class:`LocalError`."""
+        raise TypeError(f"{type(self).__name__} asks nothing")
+
+    def refused(self, sa: IkeSa, now: float) -> None:
+        """The IKE SA ended before an answer came: undo what was prepared."""
+
+    def __str__(self) -> str:
+        return self.purpose.value
+
+
+@dataclass(slots=True)
+class Turn:
+    """One message being handled: opened, matched with a row, and with what asked for it if it is a response."""
+
+    message: Message
+    path: Path
+    now: float
+    task: Task | None = None

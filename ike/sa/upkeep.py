@@ -1,0 +1,156 @@
+"""Time: what an IKE SA does when nobody asks it to. One alarm stands for all of its timers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..records import Failure
+from ..wire.constants import ExchangeType
+from ..wire.header import pull_header
+from .child import ChildState
+from .state import State
+from .task import Purpose
+
+if TYPE_CHECKING:
+    from .ike_sa import IkeSa
+
+
+def start_timers(sa: IkeSa, now: float) -> None:
+    """Soft limit with jitter, hard limit ``over_time`` after it (swanctl.conf ``rekey_time``, ``over_time``)."""
+    config = sa.settings
+    if config.rekey_time:
+        sa.rekey_at = now + max(0.0, config.rekey_time - sa.core.fraction() * config.rand_time)
+        if config.over_time:
+            sa.expires_at = now + config.rekey_time + config.over_time
+
+
+def next_alarm(sa: IkeSa) -> float | None:
+    """The earliest of its timers."""
+    if sa.state is State.DEAD:
+        return sa.gone_at
+    times = [t for t in (sa.gone_at, sa.expires_at, sa.rekey_at) if t is not None]
+    if sa.setup is not None and sa.setup.deadline is not None:
+        times.append(sa.setup.deadline)
+    if sa.window.request is not None:
+        times.append(sa.window.request.deadline)
+    elif sa.tasks:
+        times.append(min(task.not_before for task in sa.tasks))
+    if sa.state is State.ESTABLISHED:
+        if sa.window.request is None and sa.settings.dpd_delay:
+            times.append(sa.last_inbound + sa.settings.dpd_delay)
+        for child in sa.children.values():
+            if child.rekey_at is not None:
+                times.append(child.rekey_at)
+            if child.expires_at is not None:
+                times.append(child.expires_at)
+    return min(times, default=None)
+
+
+def run(sa: IkeSa, now: float) -> None:
+    """Everything that is due."""
+    if sa.gone_at is not None and sa.gone_at <= now:
+        sa.die("rekeyed" if sa.state is State.REKEYED else "expired", now)
+        sa.core.forget(sa)
+        return
+    if sa.setup is not None and sa.setup.deadline is not None and sa.setup.deadline <= now:
+        _setup_ran_out(sa, now)
+        return
+    request = sa.window.request
+    if request is not None and request.deadline <= now:
+        _send_again(sa, now)
+    if sa.state is State.ESTABLISHED:
+        _limits(sa, now)
+    if sa.state is State.ESTABLISHED:
+        _liveness(sa, now)
+
+
+def _setup_ran_out(sa: IkeSa, now: float) -> None:
+    failure = sa.in_setup.suspicion
+    if failure is None:
+        failure = Failure(
+            code="half-open-timeout",
+            summary=f"{sa.path.remote} asked for an IKE SA and never showed who it is",
+            hint="its IKE_AUTH may be lost: see that UDP 4500 passes, and fragments of long messages",
+            tried=tuple(sa.in_setup.lost),
+        )
+    sa.failed(failure, ExchangeType.IKE_SA_INIT if sa.initiator else ExchangeType.IKE_AUTH)
+    sa.die(failure.code, now)
+
+
+def _send_again(sa: IkeSa, now: float) -> None:
+    """RFC 7296 section 2.4: the same bytes, ever more rarely; then the peer is taken for dead."""
+    request = sa.window.request
+    again = sa.window.resend(now, sa.core.timing)
+    if request is None:
+        return
+    if again is not None:
+        sa.core.send(again, sa.path)
+        return
+    sent = request.tries + 1
+    waited = now - request.sent_at
+    exchange = ExchangeType(pull_header(request.datagrams[0]).exchange)
+    if sa.state is State.DELETING or request.task.purpose is Purpose.DELETE_IKE:
+        sa.die("deleted", now)
+        return
+    failure = _unreachable(sa, exchange, sent, waited)
+    if sa.setup is not None and sa.setup.suspicion is not None:
+        failure = sa.setup.suspicion
+    sa.failed(failure, exchange)
+    sa.die(failure.code if sa.established_at is None else "dead", now)
+
+
+def _unreachable(sa: IkeSa, exchange: ExchangeType, sent: int, waited: float) -> Failure:
+    path = sa.path
+    fields = {
+        "local": f"{path.local}[{path.local_port}]",
+        "remote": f"{path.remote}[{path.remote_port}]",
+        "sent": str(sent),
+        "seconds": f"{waited:.0f}",
+    }
+    said = f"no answer from {path.remote}[{path.remote_port}] to {exchange.name}, sent {sent} times in {waited:.0f} s"
+    if sa.established_at is not None:
+        return Failure(
+            code="peer-dead",
+            summary=said,
+            hint="the peer is down, lost its state, or the path to it broke",
+            fields=fields,
+        )
+    if exchange is ExchangeType.IKE_AUTH:
+        hint = (
+            f"it answered IKE_SA_INIT: see that UDP {path.remote_port} passes both ways, and that fragments of long"
+            " messages do (fragmentation = yes)"
+        )
+    else:
+        hint = f"capture UDP {path.remote_port} here and there: is it sent, does it arrive, does an answer leave?"
+    return Failure(code="peer-unreachable", summary=said, hint=hint, keys=("remote_addrs",), fields=fields)
+
+
+def _limits(sa: IkeSa, now: float) -> None:
+    """Soft limits start a replacement, hard limits end what was not replaced in time."""
+    if sa.expires_at is not None and sa.expires_at <= now:
+        sa.expires_at = sa.rekey_at = None
+        sa.terminate(now)
+        return
+    if sa.rekey_at is not None and sa.rekey_at <= now:
+        sa.rekey_at = None
+        sa.rekey(now)
+    for child_id, child in list(sa.children.items()):
+        if child.expires_at is not None and child.expires_at <= now:
+            child.expires_at = child.rekey_at = None
+            sa.expire_child(child_id, now)
+        elif child.rekey_at is not None and child.rekey_at <= now:
+            child.rekey_at = None
+            if child.state is ChildState.INSTALLED:
+                sa.rekey_child(child_id, now)
+
+
+def _liveness(sa: IkeSa, now: float) -> None:
+    delay = sa.settings.dpd_delay
+    if not delay or sa.window.request is not None or sa.last_inbound + delay > now:
+        return
+    heard = max((sa.core.inbound_activity(child_id) for child_id in sa.children), default=0.0)
+    if heard + delay > now:
+        # Packets on a CHILD_SA are as good a sign of life (RFC 7296 section 2.4).
+        sa.last_inbound = max(sa.last_inbound, heard)
+        return
+    sa.check_liveness(now)
