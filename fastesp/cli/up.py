@@ -1,0 +1,82 @@
+"""``fastesp up``: bring a tunnel up, watch it happen, and end in one line that says how it went."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.text import Text
+
+from .client import GatewayClient
+from .exits import CommandError
+from .names import Target, configured, targets
+from .output import Output, duration
+from .record import show_details
+from .sas import list_sas, selectors, suite, transport
+from .verb import verb
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--timeout", default=60.0, show_default=True, type=click.FloatRange(0), help="Seconds to wait; 0: for ever."
+)
+@click.option("--level", default=1, show_default=True, type=click.IntRange(0, 4), help="How much to tell.")
+@verb()
+def up(out: Output, socket: Path, name: str, timeout: float, level: int) -> None:
+    """Bring a tunnel up.
+
+    NAME is a child (net), one of a connection (site-a-to-b/net), or a connection: then all its children come up.
+    """
+    with GatewayClient(socket) as client:
+        failed: CommandError | None = None
+        for target in targets(configured(client), name):
+            try:
+                _bring_up(out, client, target, timeout, level)
+            except CommandError as error:
+                if failed is not None:
+                    out.fail(failed)
+                failed = error
+        if failed is not None:
+            raise failed
+
+
+def _bring_up(out: Output, client: GatewayClient, target: Target, timeout: float, level: int) -> None:
+    message: dict[str, object] = {"ike": target.connection, "timeout": round(timeout * 1000), "loglevel": level}
+    if target.child:
+        message["child"] = target.child
+    started = time.monotonic()
+    lines: list[str] = []
+    try:
+        for event in client.stream("initiate", "control-log", message, what=str(target)):
+            lines.append(str(event.get("msg", "")))
+            out.say(Text(f"{event.get('group', ''):<4}{event.get('msg', '')}", style="dim"))
+    except CommandError as error:
+        show_details(out, error.details.get("failure") or {})
+        error.details |= {"name": str(target), "log": lines}
+        raise
+    seconds = time.monotonic() - started
+    child = _installed(client, target)
+    out.result("up", {"name": str(target), "seconds": round(seconds, 3), "sa": child, "log": lines})
+    out.say(Text("✔ ", style="bold green") + Text(_success(target, child, seconds)))
+
+
+def _installed(client: GatewayClient, target: Target) -> dict[str, Any] | None:
+    """The newest CHILD_SA of that name."""
+    found = [
+        child
+        for ike in list_sas(client)
+        if ike["name"] == target.connection
+        for child in ike["children"]
+        if child["name"] == target.child
+    ]
+    return max(found, key=lambda child: child["uniqueid"], default=None)
+
+
+def _success(target: Target, child: dict[str, Any] | None, seconds: float) -> str:
+    if child is None:
+        return f"{target} is up after {duration(seconds)}"
+    where = f", packets go {child['placement']}" if child.get("placement") else ""
+    return f"{target} is up after {duration(seconds)}: {selectors(child)}, {transport(child)} {suite(child)}{where}"
