@@ -49,6 +49,9 @@ def connection(values: Values, source: CertificateSource, problems: Problems) ->
     if values.get("fragmentation") == "force":
         hint = "write yes"
         problems.inform(values.place("fragmentation"), "fragmentation = force means yes: IKEv2 cannot force it", hint)
+    if values.get("dpd_timeout"):
+        hint = "retransmission decides when a peer is dead: retransmit_tries in strongswan.conf"
+        problems.inform(values.place("dpd_timeout"), "dpd_timeout has no effect with IKEv2", hint)
     children = values.section("children")
     return Connection(
         name=values.name,

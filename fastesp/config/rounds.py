@@ -11,12 +11,11 @@ from ike.config import AuthRound
 
 from .problems import Place, Problems, did_you_mean
 from .reading import Item, Values
-from .schema import IKEV1
+from .schema import IKEV1, NO_EAP
 
 _KEY_TYPE = re.compile(r"(?:ike:)?(pubkey|rsa|rsa/pss|ecdsa|ed25519|ed448)")
 _HASHES = ("sha1", "sha224", "sha256", "sha384", "sha512", "identity")
 _WORDS = ("pubkey", "psk", "null", "rsa", "ecdsa", "ed25519", "ed448", "eap", "xauth", "ike:pubkey")
-_NO_EAP = "EAP is not spoken in this version; certificates and preshared keys are"
 
 
 class CertificateSource(Protocol):
@@ -60,11 +59,6 @@ def _round(section: Values, side: str, source: CertificateSource, problems: Prob
     of_certificates = ("certs", "cacerts", "pubkeys", "ca_id", "cert_policy", "revocation")
     if auth:
         _unused(section, auth, ("eap_id", "aaa_id", *(() if auth == "pubkey" else of_certificates)), problems)
-    if "groups" in section:
-        why = "'groups' is refused: only an AAA server tells the groups of a peer, and no EAP method asks one"
-        problems.add(
-            section.place("groups"), why, "tell peers apart by id, ca_id or cert_policy", code="config-refused"
-        )
     if side == "remote" and chosen and anchors:
         hint = "certs alone decides: remove cacerts"
         problems.warn(section.place("cacerts"), "'certs' already names the only certificates accepted", hint)
@@ -76,7 +70,6 @@ def _round(section: Values, side: str, source: CertificateSource, problems: Prob
         certs=chosen,
         cacerts=anchors,
         ca_id=section.get("ca_id"),
-        groups=section.all("groups"),
         cert_policy=section.all("cert_policy"),
         revocation=section.get("revocation", "relaxed"),
         pubkeys=keys,
@@ -106,7 +99,7 @@ def _method(section: Values, problems: Problems) -> tuple[str, str]:
     if word.startswith("xauth"):
         problems.add(at, f"auth = {text} is refused: {IKEV1}", "use psk, pubkey or eap", code="config-refused")
     elif re.fullmatch(r"eap(-[a-z0-9-]+)?(:.*)?", word):
-        problems.add(at, f"auth = {text} is refused: {_NO_EAP}", "use psk or pubkey", code="config-refused")
+        problems.add(at, f"auth = {text} is refused: {NO_EAP}", "use psk or pubkey", code="config-refused")
     elif _KEY_TYPE.match(word):
         _constraints(word, at, problems)
         return "pubkey", "" if word == "pubkey" else text

@@ -18,6 +18,9 @@ TOKEN = "keys and certificates come from files; PKCS#11 tokens and smart cards a
 MEDIATION = "the IKEv2 mediation extension never became a standard and is not spoken"
 LABELS = "security labels are not negotiated: traffic is told apart by selectors, marks and interface ids"
 
+NO_EAP = "EAP is not spoken in this version; certificates and preshared keys are"
+GROUPS = "only an AAA server tells the groups of a peer, and no EAP method asks one"
+
 FILES = Kind("files", str, blob=True)
 FILE = Kind("file", v.plain)
 HANDLE = Kind("hex", v.plain)
@@ -72,7 +75,7 @@ LOCAL = SectionRule(
             "auth",
             _AUTH,
             "pubkey",
-            "`pubkey`, `psk`, `eap[-method]`, `null`; `ike:` and what follows limits signatures (RFC 7427).",
+            "`pubkey`, `psk` or `null`; `ike:` limits signatures (RFC 7427). `eap` and `xauth` are refused.",
         ),
         Key(
             "id",
@@ -80,8 +83,8 @@ LOCAL = SectionRule(
             "",
             "Our identity; the first certificate's subject, else our address, where it is not set.",
         ),
-        Key("eap_id", v.IDENTITY, "id", "Our identity inside EAP."),
-        Key("aaa_id", v.IDENTITY, "remote-id", "The server's identity inside EAP."),
+        Key("eap_id", v.IDENTITY, "id", "Our identity inside EAP; without effect in a round that is not EAP."),
+        Key("aaa_id", v.IDENTITY, "remote-id", "The server's identity inside EAP; likewise."),
         _never("xauth_id", v.IDENTITY, IKEV1, "id", "XAuth user name."),
     ),
     {"cert*": _CERT_FILE},
@@ -92,8 +95,8 @@ REMOTE = SectionRule(
     (
         _ROUND,
         Key("id", v.IDENTITY, "%any", "The identity the peer must prove; wildcards allowed."),
-        Key("eap_id", v.IDENTITY, "id", "The identity inside EAP; `%any` asks for it."),
-        Key("groups", v.TEXT, "", "The peer must be in one of these groups, as the AAA server says.", many=True),
+        Key("eap_id", v.IDENTITY, "id", "The identity inside EAP; without effect in a round that is not EAP."),
+        _never("groups", v.TEXT, GROUPS, "", "Groups of which the peer must be in one."),
         Key("cert_policy", v.OID, "", "Policies (OIDs) that the certificate must carry.", many=True),
         Key("certs", FILES, "", "The only certificates accepted, in `x509` or by absolute path.", many=True),
         Key("cacerts", FILES, "", "The only CAs accepted, in `x509ca` or by absolute path.", many=True),
@@ -267,9 +270,9 @@ _FILE_SECRET = (
 _SHARED = (Key("secret", v.SECRET, "", "Text, `0x` and hexadecimal, or `0s` and Base64."), _IDS)
 
 SECRETS: dict[str, SectionRule] = {
-    "eap*": SectionRule("An EAP password.", _SHARED),
+    "eap*": SectionRule("An EAP password. Kept; no connection asks for it as long as EAP is not spoken.", _SHARED),
     "xauth*": SectionRule("The same as `eap`.", _SHARED),
-    "ntlm*": SectionRule("An NT hash for EAP-MSCHAPv2.", _SHARED),
+    "ntlm*": SectionRule("An NT hash for EAP-MSCHAPv2. Kept likewise.", _SHARED),
     "ike*": SectionRule("A preshared key.", _SHARED),
     "ppk*": SectionRule("A post-quantum preshared key (RFC 8784).", _SHARED),
     "private*": SectionRule("Passphrase of a key in `private`.", _FILE_SECRET),

@@ -10,6 +10,7 @@ from ike.crypto.secret import Secret
 
 from .problems import Place, Problems
 from .reading import Values
+from .schema import NO_EAP
 from .settings import Shared
 
 NT_HASH_LENGTH = 16
@@ -36,6 +37,8 @@ def shared_secrets(secrets: Values, problems: Problems) -> tuple[Shared, ...]:
             continue
         item = section.items("secret")[0]
         owners = tuple(item.value for key in section.keys if key.startswith("id") for item in section.items(key))
+        if kind in ("eap", "ntlm"):
+            problems.inform(section.at, f"no connection asks for '{section.name}': {NO_EAP}")
         _check_length(kind, len(item.value), section, problems)
         found.append(Shared(section.name, kind, Secret(item.value), owners, section.place("secret").short))
     _check_twins(found, secrets, problems)
