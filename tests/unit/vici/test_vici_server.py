@@ -115,8 +115,9 @@ class Running:
     @contextlib.contextmanager
     def stream(self) -> Iterator[socket.socket]:
         with socket.socket(socket.AF_UNIX) as stream:
-            stream.settimeout(10)
+            # Before there is a time limit: then connecting waits for room in the backlog.
             stream.connect(str(self.path))
+            stream.settimeout(10)
             yield stream
 
     @contextlib.contextmanager
