@@ -103,10 +103,8 @@ class Namespace:
 
     def masquerade(self, device: str) -> None:
         """Translate the source of what leaves through ``device`` (NAPT, ports may change)."""
-        rules = (
-            f'table ip nat {{ chain out {{ type nat hook postrouting priority 100; oifname "{device}" masquerade; }} }}'
-        )
-        self.run("nft", "-f", "-", stdin=rules)
+        chain = f'type nat hook postrouting priority 100\n oifname "{device}" masquerade'
+        self.run("nft", "-f", "-", stdin=f"table ip nat {{\n chain out {{\n {chain}\n }}\n}}\n")
 
     @contextmanager
     def entered(self) -> Iterator[None]:

@@ -96,7 +96,7 @@ class Lab:
     def logs(self, lines: int = 40) -> str:
         """The tail of every program's log, for a failure report."""
         parts = []
-        for file in sorted(self.directory.glob("*.log")):
+        for file in sorted(self.directory.rglob("*.log")):
             tail = "\n".join(file.read_text(errors="replace").splitlines()[-lines:])
             parts.append(f"== {file.name}\n{tail}")
         return "\n".join(parts)
