@@ -26,8 +26,7 @@ NEGOTIATION: Mapping[str, Code] = {
     "no-proposal-chosen": Code(
         "no common proposal",
         "The algorithms that one side offers have no suite in common with what the other side allows.",
-        "compare 'offered' and 'allowed' in the record; name one and the same suite on both sides, in proposals (IKE) or "
-        "esp_proposals",
+        "compare 'offered' and 'allowed' in the record; name one suite on both sides, in proposals or esp_proposals",
     ),
     "invalid-ke-payload": Code(
         "no common key exchange",

@@ -62,5 +62,5 @@ def refusal(answer: Mapping[str, object], what: str) -> CommandError:
         f"{what}: {reason}",
         code=code,
         hint=str(answer.get("hint", "")),
-        details={"failure": answer["failure"]} if "failure" in answer else {},
+        details={key: answer[key] for key in ("failure", "problems") if key in answer},
     )

@@ -10,28 +10,53 @@ from .output import duration
 
 INTEGERS = frozenset(
     (
+        "active",
         "bytes_in",
         "bytes_out",
         "dpd_delay",
+        "critical",
         "encr_keysize",
         "established",
+        "free",
+        "half_open",
+        "high",
+        "idle",
+        "ike_id",
         "install_time",
         "integ_keysize",
         "life_time",
+        "low",
+        "medium",
+        "mmap",
+        "number",
+        "offline",
+        "online",
         "local_port",
         "packets_in",
         "packets_out",
+        "policies",
+        "priority",
         "reauth_time",
+        "rekey_bytes",
+        "rekey_packets",
         "rekey_time",
         "remote_port",
         "reqid",
+        "sbrk",
+        "scheduled",
+        "size",
+        "total",
         "uniqueid",
         "use_in",
         "use_out",
+        "used",
         "version",
     )
 )
 """Keys whose values are numbers: VICI carries text alone."""
+
+COUNTS = frozenset(("drops", "counters"))
+"""Sections of numbers by reason, whose names are left as they are."""
 
 TRUTHS = frozenset(("encap", "initiator", "nat_local", "nat_remote", "nat_any", "nat_fake"))
 
@@ -47,7 +72,7 @@ def typed(message: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in message.items():
         name = key.replace("-", "_")
         if isinstance(value, Mapping):
-            out[name] = counts(value) if name == "drops" else typed(value)
+            out[name] = counts(value) if name in COUNTS else typed(value)
         elif name in INTEGERS and isinstance(value, str) and value.lstrip("-").isdigit():
             out[name] = int(value)
         elif name in TRUTHS:

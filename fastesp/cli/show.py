@@ -13,7 +13,7 @@ from .client import Answer, GatewayClient
 from .names import missing
 from .output import Output
 from .record import show_record
-from .sas import typed
+from .sas import counts, typed
 from .verb import verb
 
 
@@ -32,7 +32,9 @@ def show(out: Output, socket: Path, subject: str, name: str | None) -> None:
         if name not in entries:
             raise missing(subject.removesuffix("s"), name, entries)
         entries = {name: entries[name]}
-    out.result("show", {"subject": subject, "entries": {key: _typed(value) for key, value in entries.items()}})
+    typed_by = counts if subject == "counters" else typed
+    view = {key: typed_by(value) if isinstance(value, dict) else value for key, value in entries.items()}
+    out.result("show", {"subject": subject, "entries": view})
     if not entries:
         out.say(f"no {subject}")
     for key, value in entries.items():
@@ -84,10 +86,6 @@ SUBJECTS: dict[str, Callable[[GatewayClient], Answer]] = {
     "stats": lambda client: client.request("stats"),
     "version": lambda client: client.request("version"),
 }
-
-
-def _typed(value: Any) -> Any:
-    return typed(value) if isinstance(value, dict) else value
 
 
 def _show(out: Output, key: str, value: Any, depth: int) -> None:

@@ -89,9 +89,14 @@ def _show_ike(out: Output, ike: dict[str, Any], rates: Rates) -> None:
         line += Text(f" for {duration(ike['established'])}")
     out.say(line)
     out.say(f"  {_end(ike, 'local')}  ...  {_end(ike, 'remote')}")
-    facts = [f"IKE {suite(ike)}", due(ike.get("rekey_time"), "rekey"), due(ike.get("reauth_time"), "reauthentication")]
+    facts = [
+        f"IKE {suite(ike)}" if suite(ike) else "",
+        due(ike.get("rekey_time"), "rekey"),
+        due(ike.get("reauth_time"), "reauthentication"),
+    ]
     facts += [f"NAT at the {side} end" for side in ("local", "remote") if ike.get(f"nat_{side}")]
-    out.say("  " + ", ".join(fact for fact in facts if fact))
+    if any(facts):
+        out.say("  " + ", ".join(fact for fact in facts if fact))
     for child in ike["children"]:
         _show_child(out, child, rates)
 

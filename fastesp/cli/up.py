@@ -14,7 +14,7 @@ from .exits import CommandError
 from .names import Target, configured, targets
 from .output import Output, duration
 from .record import show_details
-from .sas import list_sas, selectors, suite, transport
+from .sas import list_sas, selectors, suite, transport, typed
 from .verb import verb
 
 
@@ -54,8 +54,11 @@ def _bring_up(out: Output, client: GatewayClient, target: Target, timeout: float
             lines.append(str(event.get("msg", "")))
             out.say(Text(f"{event.get('group', ''):<4}{event.get('msg', '')}", style="dim"))
     except CommandError as error:
-        show_details(out, error.details.get("failure") or {})
+        if not any(f"[{error.code}]" in line for line in lines):
+            show_details(out, error.details.get("failure") or {})
         error.details |= {"name": str(target), "log": lines}
+        if "failure" in error.details:
+            error.details["failure"] = typed(error.details["failure"])
         raise
     seconds = time.monotonic() - started
     child = _installed(client, target)

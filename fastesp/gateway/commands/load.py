@@ -20,9 +20,12 @@ DONE: Mapping[str, object] = {"success": True}
 
 def refuse(error: ConfigurationError) -> NoReturn:
     """Every mistake of the message in one answer, each with its key path."""
-    raise RefusedError(
-        "; ".join(str(problem) for problem in error.problems), code="config-invalid", outcome="failed"
-    ) from None
+    raise invalid([str(problem) for problem in error.problems]) from None
+
+
+def invalid(problems: list[str]) -> RefusedError:
+    """The mistakes of a configuration: in strongSwan's one text, and as a list."""
+    return RefusedError("; ".join(problems), code="config-invalid", outcome="failed", details={"problems": problems})
 
 
 def _say(gateway: Gateway, warnings: tuple[Problem, ...]) -> None:
@@ -150,7 +153,7 @@ async def reload_settings(gateway: Gateway, request: Request) -> Mapping[str, ob
     del request
     problems = await gateway.reload()
     if problems:
-        raise RefusedError("; ".join(problems), code="config-invalid", outcome="failed")
+        raise invalid(problems)
     return DONE
 
 

@@ -86,13 +86,17 @@ EVENTS = frozenset(
 class RefusedError(Exception):
     """A command's answer is no: becomes ``success = no``, ``errmsg``, and ``code`` and ``outcome`` where given.
 
-    ``outcome`` is ``refused``, ``timeout``, ``not-found`` or ``failed``; ``code`` one that ``fastesp explain`` knows.
+    ``outcome`` is ``refused``, ``timeout``, ``not-found`` or ``failed``; ``code`` one that ``fastesp explain`` knows;
+    ``details`` are further keys of the answer.
     """
 
-    def __init__(self, message: str, *, code: str = "", outcome: str = "") -> None:
+    def __init__(
+        self, message: str, *, code: str = "", outcome: str = "", details: Mapping[str, object] | None = None
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.outcome = outcome
+        self.details = dict(details or {})
 
     def as_message(self) -> dict[str, object]:
         """The answer."""
@@ -101,7 +105,7 @@ class RefusedError(Exception):
             message["code"] = self.code
         if self.outcome:
             message["outcome"] = self.outcome
-        return message
+        return message | self.details
 
 
 class ClientLeftError(ConnectionError):
