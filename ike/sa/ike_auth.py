@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..config import Child, Connection, Unique
 from ..errors import LocalError, PeerError
-from ..records import Failure, Refused, failure_of
+from ..records import Failure, Refused, failure_of, place
 from ..wire.constants import CertEncoding, ExchangeType, NotifyType, PayloadType
 from ..wire.identity import Identity
 from ..wire.message import Message
@@ -169,7 +169,7 @@ def _connection_for(sa: IkeSa, message: Message, method: str) -> Connection:
             allowed=allowed,
             mismatch=lost[0].why if lost else key,
             tried=tuple(setup.lost),
-            keys=(key,),
+            where=place(setup.candidates[0], (key,)),
         ),
         NotifyType.AUTHENTICATION_FAILED,
     )

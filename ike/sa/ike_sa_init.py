@@ -13,7 +13,7 @@ from ..crypto.proposal import Mismatch, ProposalSpec, default_ike
 from ..crypto.secret import Secret
 from ..errors import LocalError, PeerError
 from ..events import AttemptLost, Path
-from ..records import Failure, Refused
+from ..records import Failure, Refused, place
 from ..wire.constants import CertEncoding, ExchangeType, NotifyType, SignatureHash
 from ..wire.message import Message
 from ..wire.payloads import CertRequestPayload, KePayload, NoncePayload, NotifyPayload, Payload, SaPayload, Transform
@@ -90,8 +90,10 @@ def answer(sa: IkeSa, turn: Turn) -> list[Payload]:
     if not near:
         raise Refused(_nobody_for(everybody, sa.path), NotifyType.NO_PROPOSAL_CHOSEN)
     selection, candidates, setup.lost, mismatch = by_proposals(near, offered.proposals)
+    if len(near) == 1:
+        sa.connection = near[0]
     if selection is None:
-        raise Refused(_no_suite(mismatch, setup.lost), NotifyType.NO_PROPOSAL_CHOSEN)
+        raise Refused(_no_suite(near[0], mismatch, setup.lost), NotifyType.NO_PROPOSAL_CHOSEN)
     setup.candidates = tuple(candidates)
     first = setup.candidates[0]
     if ke.method != selection.ke_method:
@@ -152,7 +154,7 @@ def _nobody_for(everybody: Sequence[Connection], path: Path) -> Failure:
     )
 
 
-def _no_suite(mismatch: Mismatch | None, lost: list[AttemptLost]) -> Failure:
+def _no_suite(closest: Connection, mismatch: Mismatch | None, lost: list[AttemptLost]) -> Failure:
     return Failure(
         code="no-proposal-chosen",
         summary=f"no IKE proposal in common: {mismatch}",
@@ -161,7 +163,7 @@ def _no_suite(mismatch: Mismatch | None, lost: list[AttemptLost]) -> Failure:
         allowed=mismatch.allowed if mismatch is not None else (),
         mismatch=str(mismatch),
         tried=tuple(lost),
-        keys=("proposals",),
+        where=place(closest, ("proposals",)),
     )
 
 

@@ -6,14 +6,16 @@ Everything is drawn from one seed: a run that fails is replayed with ``SEED=n py
 from __future__ import annotations
 
 import heapq
+import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, ip_address, ip_network
 
 from ike.config import AddressTemplate, AuthRound, Child, Connection, TsTemplate
-from ike.credentials import Credentials, CredentialStore
+from ike.credentials import CredentialStore
 from ike.crypto.proposal import ProposalSpec
 from ike.endpoint import Endpoint
 from ike.events import (
@@ -63,14 +65,14 @@ def net(local: str, remote: str, name: str = "net", **more: object) -> Child:
 
 
 def connection(
-    local: str, remote: str, child: Child | None, *, auth: str = "psk", name: str = "site", **more: object
+    local_id: str, remote_id: str, child: Child | None, *, auth: str = "psk", name: str = "site", **more: object
 ) -> Connection:
     """A connection between two identities, at the two ends' addresses."""
     made = Connection(
         name=name,
         proposals=ike(IKE),
-        local=(AuthRound(auth=auth, id=Identity.parse(local)),),
-        remote=(AuthRound(auth=auth, id=Identity.parse(remote)),),
+        local=(AuthRound(auth=auth, id=Identity.parse(local_id)),),
+        remote=(AuthRound(auth=auth, id=Identity.parse(remote_id)),),
         children=(child,) if child is not None else (),
         where={"": f"{name}.conf:1", "remote.id": f"{name}.conf:7", "proposals": f"{name}.conf:9"},
     )
@@ -91,13 +93,14 @@ class Peer:
         self,
         address: IPv4Address,
         connections: Sequence[Connection],
-        credentials: Credentials,
+        credentials: CredentialStore,
         seed: int,
         timing: Timing | None = None,
         **more: object,
     ) -> None:
         self.address = address
         self.connections = list(connections)
+        self.credentials = credentials
         source = random.Random(seed)
         self._spi = 0x1000
         self.endpoint = Endpoint(
@@ -287,6 +290,23 @@ def psk_pair(
     )
 
 
+def seeds(count: int) -> list[int]:
+    """Seeds to try: 0 to ``count`` - 1, or the one in the environment's SEED."""
+    chosen = os.environ.get("SEED")
+    return [int(chosen)] if chosen is not None else list(range(count))
+
+
+@contextmanager
+def replayable(seed: int) -> Iterator[None]:
+    """A failure inside says how to see it again."""
+    try:
+        yield
+    except BaseException as error:
+        test = os.environ.get("PYTEST_CURRENT_TEST", "").split("[")[0].split(" ")[0]
+        error.add_note(f"replay: SEED={seed} python -m pytest '{test}'")
+        raise
+
+
 def both(world: World) -> tuple[Peer, Peer]:
     """The two sites."""
     return world.peers[A], world.peers[B]
@@ -312,6 +332,8 @@ __all__ = [
     "net",
     "psk",
     "psk_pair",
+    "replayable",
+    "seeds",
     "ts",
     "tunnels",
 ]
