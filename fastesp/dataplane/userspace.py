@@ -317,6 +317,9 @@ class UserspaceDataPlane:
             if child_id in policy.children:
                 policy.children.remove(child_id)
             policy.children.append(child_id)
+            trap = self._traps.get(child.sa.name)
+            if trap is not None:
+                self._outbound.answered(trap[1])
             self._outbound.release()
 
     def _deactivate(self, child_id: int) -> None:

@@ -81,17 +81,25 @@ class IkeAdapter:
         self._rearm()
 
     def _drain(self) -> None:
-        while True:
+        going = True
+        while going:
+            # Events first: an SA must be able to receive before the message goes out that lets the peer send on it.
+            going = self._hand_out()
             for data, path in self.endpoint.datagrams_to_send(self.clock()):
                 self._send(data, path)
-            event = self.endpoint.next_event()
-            if event is None:
-                return
+                going = True
+
+    def _hand_out(self) -> bool:
+        """All events, each acted on; whether there were any."""
+        any_event = False
+        while (event := self.endpoint.next_event()) is not None:
+            any_event = True
             try:
                 self._on_event(event)
             except Exception:
                 # One event that cannot be handled must not keep the next ones from being handled.
                 logger.exception("internal error at %s", type(event).__name__)
+        return any_event
 
     def _send(self, data: bytes, path: Path) -> None:
         if self._transport.send_ike(data, path):

@@ -55,6 +55,10 @@ cdef class Outbound(Worker):
         self.asked[policy] = 0
         self.to_release = min(self.to_release, self.held.count)
 
+    def answered(self, uint32_t policy):
+        """What a trap asked for is there: once that goes again, the next packet asks at once. While parked."""
+        self.asked[policy] = 0
+
     def reserve(self, uint32_t length):
         """Leave room to pad every packet to ``length`` bytes (TFC padding, RFC 4303 section 2.7). While parked."""
         self.reader.reserve = max(self.reader.reserve, min(length, <uint32_t> 9000))

@@ -192,7 +192,9 @@ class ViciServer:
         listener = _bind(self.path, self._mode, self._owner, self._group)
         status = self.path.stat()
         self._inode = (status.st_dev, status.st_ino)
-        self._server = await asyncio.start_unix_server(self._accept, sock=listener, limit=READ_BUFFER)
+        self._server = await asyncio.start_unix_server(
+            self._accept, sock=listener, limit=READ_BUFFER, backlog=MAX_CLIENTS
+        )
 
     async def close(self) -> None:
         """Stop listening, end every client, and remove the socket if it is still ours."""

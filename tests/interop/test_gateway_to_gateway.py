@@ -1,0 +1,244 @@
+"""Two gateways of ours: what an operator does with them, from the first packet to the last route."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from fastesp.lab import Lab, Sites, two_sites
+from fastesp.lab.capture import Capture
+from fastesp.lab.configurations import configuration, example
+from fastesp.lab.namespace import Namespace
+from fastesp.lab.ours import OurGateway
+from fastesp.lab.pki import Authority
+from fastesp.lab.process import wait_until
+from fastesp.lab.sites import WAN
+from fastesp.lab.traffic import iperf, ping, transfer
+
+pytestmark = pytest.mark.root
+
+MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """A gateway of ours at each site."""
+
+    lab: Lab
+    sites: Sites
+    a: OurGateway
+    b: OurGateway
+
+    def configure(self, make: Callable[..., str] = configuration, **words: str) -> None:
+        """Mirrored configurations."""
+        self.a.swanctl.configure(make(self.sites.a, self.sites.b, **words))
+        self.b.swanctl.configure(make(self.sites.b, self.sites.a, **words))
+
+    def certify(self) -> None:
+        """One authority for both."""
+        authority = Authority("lab CA")
+        for gateway, name in ((self.a, "a"), (self.b, "b")):
+            gateway.swanctl.trust(authority)
+            gateway.swanctl.own(authority.issue(f"CN=site-{name}"))
+
+    def start(self) -> None:
+        """Both."""
+        self.a.start()
+        self.b.start()
+
+    def reach(self, count: int = 3) -> None:
+        """A ping from site to site, nothing lost."""
+        result = ping(self.sites.a.host, self.sites.b.host_address, count=count)
+        assert result.received == count, result
+
+
+@pytest.fixture
+def both(lab: Lab) -> Ours:
+    """Two sites with a router in between that knows nothing of what is behind them."""
+    sites = two_sites(lab, router=True)
+    return Ours(lab, sites, OurGateway(lab, sites.a.gateway), OurGateway(lab, sites.b.gateway))
+
+
+def left_behind(space: Namespace) -> str:
+    """What a gateway put on its host: rules, routes, tables, interfaces."""
+    return "\n".join(
+        subprocess.run(space.argv(words.split()), capture_output=True, text=True, check=False).stdout
+        for words in (
+            "ip -4 rule",
+            "ip -6 rule",
+            "ip -4 route show table 220",
+            "ip -6 route show table 220",
+            "nft list tables",
+            "ls /sys/class/net",
+        )
+    )
+
+
+def test_the_promised_configuration_carries_traffic_and_only_esp_and_ike_cross_the_wire(both: Ours) -> None:
+    both.configure(example)
+    both.certify()
+    both.start()
+    with Capture(both.lab, both.sites.a.gateway, WAN) as wire:
+        both.reach()
+        transfer(both.sites.a.host, both.sites.b.host, both.sites.b.host_address, 20 * MEGABYTE)
+        transfer(both.sites.b.host, both.sites.a.host, both.sites.a.host_address, 20 * MEGABYTE)
+        iperf(both.lab, both.sites.a.host, both.sites.b.host, both.sites.b.host_address, seconds=1.0)
+    wire.check(dropped_allowed=True)
+    ours, theirs = both.a.child_sa("net"), both.b.child_sa("net")
+    assert ours.spi_in == theirs.spi_out
+    assert ours.bytes_out >= theirs.bytes_in > 20 * MEGABYTE
+    status = both.a.command("status", "--json").json()
+    assert status["ike_sas"][0]["state"] == "ESTABLISHED"  # type: ignore[index]
+    child = status["ike_sas"][0]["children"][0]  # type: ignore[index]
+    assert child["placement"] == "userspace/0"
+    assert (child["local_ts"], child["remote_ts"]) == (["10.10.0.0/24"], ["10.20.0.0/24"])
+
+
+def test_the_trap_stays_when_the_peer_closes_and_the_next_packet_brings_the_tunnel_up_again(both: Ours) -> None:
+    both.configure(start_action="trap")
+    both.start()
+    both.reach()
+    first = both.a.child_sa("net").unique_id
+    both.b.terminate(ike="site")
+    both.a.wait_nothing()
+    both.reach()
+    assert both.a.child_sa("net").unique_id != first
+
+
+def test_start_brings_the_tunnel_up_at_load(both: Ours) -> None:
+    both.configure(start_action="none")
+    both.b.start()
+    both.a.swanctl.configure(configuration(both.sites.a, both.sites.b, start_action="start"))
+    both.a.start()
+    both.a.wait_child("net")
+    both.reach()
+
+
+def test_udp_encapsulation_on_demand(both: Ours) -> None:
+    both.configure(connection="encap = yes")
+    both.start()
+    with Capture(both.lab, both.sites.a.gateway, WAN) as wire:
+        assert both.a.command("up", "net").exit_code == 0
+        both.reach()
+    assert both.a.child_sa("net").encap
+    assert wire.check(dropped_allowed=True)["ESP in UDP"] >= 6
+
+
+def test_a_wrong_secret_is_one_record_and_exit_code_6(both: Ours) -> None:
+    both.configure()
+    both.b.swanctl.configure(configuration(both.sites.b, both.sites.a, secret="another one for an afternoon"))
+    both.start()
+    up = both.a.command("up", "net", "--timeout", "20")
+    assert up.exit_code == 6, up
+    for gateway in (both.a, both.b):
+        shown = gateway.command("show", "failures", "--json")
+        assert shown.exit_code == 0, shown
+        assert shown.output.count('"code"') == 1, shown.output
+        assert gateway.log().count("swanctl.conf:") == 1, gateway.log()
+    assert "another one" not in both.a.log() + both.b.log()
+
+
+def test_a_peer_that_is_not_there_is_exit_code_7(both: Ours) -> None:
+    both.configure()
+    both.a.start()
+    assert both.a.command("up", "net", "--timeout", "2").exit_code == 7
+
+
+def test_what_is_not_configured_is_exit_code_5(both: Ours) -> None:
+    both.configure()
+    both.a.start()
+    for verb in ("up", "down"):
+        assert both.a.command(verb, "nothing-of-that-name").exit_code == 5
+
+
+def test_a_configuration_that_is_not_valid_stops_nothing_that_runs(both: Ours) -> None:
+    both.configure(start_action="trap")
+    both.start()
+    both.reach()
+    good = both.a.swanctl.file.read_text()
+    before = both.a.child_sa("net").unique_id
+    both.a.swanctl.configure(good.replace("esp_proposals", "esp_proposal"))
+    loaded = both.a.command("load")
+    assert loaded.exit_code != 0
+    assert "esp_proposal" in loaded.output + loaded.errors
+    assert both.a.process is not None
+    for text, told in ((good.replace("esp_proposals", "esp_proposal"), "stays in force"), (good, "1 unchanged")):
+        both.a.swanctl.configure(text)
+        both.a.process.signal(signal.SIGHUP)
+        wait_until(lambda told=told: told in both.a.log(), f"{told!r} in the log", 10.0)  # type: ignore[misc]
+    both.reach()
+    assert both.a.child_sa("net").unique_id == before
+
+
+def test_a_changed_connection_takes_effect_at_the_next_negotiation_and_not_before(both: Ours) -> None:
+    both.configure(start_action="trap")
+    both.start()
+    both.reach()
+    for gateway in (both.a, both.b):
+        gateway.swanctl.configure(gateway.swanctl.file.read_text().replace("aes256gcm16\n", "aes128gcm16\n"))
+        assert gateway.command("load").exit_code == 0
+    both.reach()
+    assert both.a.child_sa("net").raw["encr-keysize"] == b"256"
+    both.a.terminate(ike="site")
+    both.reach()
+    assert both.a.child_sa("net").raw["encr-keysize"] == b"128"
+
+
+def test_what_arrives_in_the_clear_is_dropped_and_counted(both: Ours) -> None:
+    both.configure(start_action="trap")
+    both.a.start()
+    # Gateway b runs nothing: its host's packets travel unprotected, as a forger's would.
+    both.sites.internet.route(both.sites.a.net, via=both.sites.a.outer)  # type: ignore[union-attr]
+    assert ping(both.sites.b.host, both.sites.a.host_address, count=3).received == 0
+    drops = both.a.command("status", "--json").json()["drops"]
+    assert drops["unprotected"] == 3  # type: ignore[index]
+
+
+def test_stopping_tells_the_peer_and_takes_everything_back(both: Ours) -> None:
+    both.configure(start_action="trap")
+    before = left_behind(both.sites.a.gateway)
+    both.start()
+    both.reach()
+    assert left_behind(both.sites.a.gateway) != before
+    both.a.stop()
+    both.b.wait_nothing()
+    assert both.a.process is not None
+    assert both.a.process.exit_code == 0, both.a.log()
+    assert left_behind(both.sites.a.gateway) == before
+    assert not both.a.socket_path.exists()
+
+
+def test_swanctl_sees_and_commands_a_gateway_of_ours(both: Ours) -> None:
+    both.configure()
+    both.start()
+
+    def swanctl(*words: str) -> str:
+        uri = f"unix://{both.a.socket_path}"
+        done = subprocess.run(
+            both.sites.a.gateway.argv(["swanctl", *words, "--uri", uri]),
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert done.returncode == 0, (words, done.stdout, done.stderr)
+        return done.stdout
+
+    assert "initiate completed successfully" in swanctl("--initiate", "--child", "net")
+    both.reach()
+    shown = swanctl("--list-sas")
+    for part in (
+        "site: #1, ESTABLISHED, IKEv2",
+        "net: #1, reqid 1, INSTALLED, TUNNEL, ESP:AES_GCM_16-256",
+        "10.20.0.0/24",
+    ):
+        assert part in shown, shown
+    assert "net: TUNNEL" in swanctl("--list-conns")
+    assert "uptime" in swanctl("--stats")
+    assert "fastesp" in swanctl("--version", "--daemon")
+    assert "terminate completed successfully" in swanctl("--terminate", "--ike", "site")
+    assert swanctl("--list-sas") == ""
