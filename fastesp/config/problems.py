@@ -74,6 +74,7 @@ class Problems:
 
     def add(self, place: Place, message: str, hint: str = "", *, severity: str = ERROR, code: str = "") -> None:
         """Note one problem; the same words at the same place count once."""
+        message, hint = printable(message), printable(hint)
         problem = Problem(place.file, place.line, place.column, message, hint, severity, code or "config-invalid")
         self._found.setdefault((place, message), problem)
 
@@ -99,6 +100,11 @@ class Problems:
         if self.failed:
             raise ConfigurationError(self.sorted())
         return tuple(self.sorted())
+
+
+def printable(text: str) -> str:
+    """``text`` on one line and harmless to a terminal: what does not print is written as an escape."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -21,7 +21,7 @@ LABELS = "security labels are not negotiated: traffic is told apart by selectors
 NO_EAP = "EAP is not spoken in this version; certificates and preshared keys are"
 GROUPS = "only an AAA server tells the groups of a peer, and no EAP method asks one"
 
-FILES = Kind("files", str, blob=True)
+FILES = Kind("files", v.plain, blob=True)
 FILE = Kind("file", v.plain)
 HANDLE = Kind("hex", v.plain)
 

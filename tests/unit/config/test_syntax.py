@@ -256,3 +256,9 @@ def test_references_that_multiply_are_stopped(monkeypatch: pytest.MonkeyPatch) -
     lines = [f"s{n} {{ a : s{n + 1} {{ }}\n b : s{n + 1} {{ }} }}" for n in range(30)]
     _, told = resolved("\n".join([*lines, "s30 { x = 1 }"]))
     assert any("references expand to more than" in one for one in told)
+
+
+def test_a_message_is_one_line_and_carries_no_control_characters() -> None:
+    (one,) = complaints("\x1b[31m\x07 x")
+    assert one.isprintable()
+    assert "\\x1b[31m" in one
