@@ -53,6 +53,11 @@ NEGOTIATION: Mapping[str, Code] = {
         "A peer asked from an address, or to one, that is in no connection's remote_addrs and local_addrs.",
         "add the address to a connection, or write %any where any peer may ask",
     ),
+    "no-connection-for-identity": Code(
+        "no connection for this identity",
+        "The address fits a connection, the identity that the peer claims, or asks for, fits none of them.",
+        "compare 'offered' and 'tried' in the record: write the identity into remote.id or local.id",
+    ),
     "init-refused": Code("the peer refuses IKE_SA_INIT", "It answered the very first message with an error.", LOG),
     "init-restarts": Code(
         "the first message was asked for again and again",

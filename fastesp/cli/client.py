@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -105,9 +106,8 @@ class GatewayClient:
 
 def _connect(path: Path) -> socket.socket:
     stream = socket.socket(socket.AF_UNIX)
-    stream.settimeout(CONNECT_TIMEOUT)
     try:
-        stream.connect(str(path))
+        _await_turn(stream, path)
     except OSError as error:
         stream.close()
         hint = {
@@ -120,8 +120,23 @@ def _connect(path: Path) -> socket.socket:
             code="gateway-unreachable",
             hint=hint,
         ) from None
-    stream.settimeout(None)
     return stream
+
+
+def _await_turn(stream: socket.socket, path: Path) -> None:
+    """Connect; where the gateway has more clients waiting than it takes, try again for a while."""
+    end = time.monotonic() + CONNECT_TIMEOUT
+    stream.setblocking(False)
+    while True:
+        try:
+            stream.connect(str(path))
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+        else:
+            stream.setblocking(True)
+            return
 
 
 def _as_text(value: Any) -> Any:

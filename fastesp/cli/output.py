@@ -48,18 +48,18 @@ class Output:
     def say(self, text: str | Text = "", style: str = "") -> None:
         """A line for people."""
         if self.for_people:
-            self._out.print(text, style=style or None)
+            self._out.print(_safe(text), style=style or None)
 
     def result(self, kind: str, data: Mapping[str, object]) -> None:
         """A JSON object on a line of its own, for programs."""
         if self.for_programs:
-            sys.stdout.write(json.dumps({"version": JSON_VERSION, "kind": kind, **data}, ensure_ascii=False) + "\n")
+            sys.stdout.write(json.dumps({"version": JSON_VERSION, "kind": kind, **data}) + "\n")
             sys.stdout.flush()
 
     def warn(self, text: str) -> None:
         """A line on standard error, for people."""
         if self.for_people:
-            self._err.print(text, style="yellow")
+            self._err.print(_safe(text), style="yellow")
 
     def fail(self, error: CommandError) -> None:
         """The error that ends the command: always said."""
@@ -70,11 +70,19 @@ class Output:
         line = Text("✘ ", style="bold red") + Text(str(error))
         if error.code:
             line += Text(f" [{error.code}]", style="red")
-        self._err.print(line)
+        self._err.print(_safe(line))
         if error.hint:
-            self._err.print(f"  {error.hint}")
+            self._err.print(_safe(f"  {error.hint}"))
         if error.code:
             self._err.print(f"  more: fastesp explain {error.code}", style="dim")
+
+
+def _safe(text: str | Text) -> Text:
+    """What a peer chose to call itself cannot drive the terminal: what does not print becomes a question mark."""
+    safe = text.copy() if isinstance(text, Text) else Text(text)
+    if not safe.plain.isprintable():
+        safe.plain = "".join(c if c.isprintable() or c == "\n" else "?" for c in safe.plain)
+    return safe
 
 
 def size(count: int) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
+import re
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -129,7 +130,7 @@ def show(out: Output, file: Path) -> None:
 
 def _name(text: str) -> x509.Name:
     """``O=example, CN=site-a`` in the order it is written (RFC 4514 writes it the other way round)."""
-    joined = ",".join(part.strip() for part in text.split(",")) if "\\," not in text else text
+    joined = ",".join(part.strip() for part in re.split(r"(?<!\\),", text))
     overrides = {"E": NameOID.EMAIL_ADDRESS, "SN": NameOID.SERIAL_NUMBER}
     try:
         reverse = x509.Name.from_rfc4514_string(joined if "=" in joined else f"CN={joined}", overrides)

@@ -1,7 +1,7 @@
 """The VICI socket: whoever may open it commands the gateway, and nobody on it can make the gateway wait.
 
 The way of a command:
-1. :class:`ViciServer` accepts a client, at most :data:`MAX_CLIENTS` of them.
+1. :class:`ViciServer` accepts a client, at most :data:`MAX_CLIENTS` of them; one more waits a moment for its place.
 2. :class:`Client` reads packet by packet, each with a bounded length and, once begun, a bounded time.
 3. Packets are served one after the other (VICI has no sequence numbers); a few may wait, then the socket fills up.
 4. A command runs its handler; what it streams and answers is written while the client keeps reading.
@@ -41,7 +41,10 @@ from .codec import (
 log = logging.getLogger("fastesp.vici")
 
 MAX_CLIENTS = 256
-"""Connections at a time; more are closed at once."""
+"""Connections at a time; whoever comes then is turned away after :data:`PLACE_TIMEOUT`."""
+
+PLACE_TIMEOUT = 0.5
+"""Seconds for which a client waits for the place of another one that leaves."""
 
 MAX_WAITING = 4
 """Packets of one client that wait for their turn."""
@@ -184,7 +187,8 @@ class ViciServer:
         self._group = group
         self._clients: set[Client] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._server: asyncio.AbstractServer | None = None
+        self._accepting: asyncio.Task[None] | None = None
+        self._place = asyncio.Event()
         self._inode: tuple[int, int] | None = None
 
     async def start(self) -> None:
@@ -192,18 +196,14 @@ class ViciServer:
         listener = _bind(self.path, self._mode, self._owner, self._group)
         status = self.path.stat()
         self._inode = (status.st_dev, status.st_ino)
-        self._server = await asyncio.start_unix_server(
-            self._accept, sock=listener, limit=READ_BUFFER, backlog=MAX_CLIENTS
-        )
+        self._accepting = asyncio.create_task(self._accept(listener))
 
     async def close(self) -> None:
         """Stop listening, end every client, and remove the socket if it is still ours."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        for task in self._tasks:
+        tasks = [*self._tasks, *((self._accepting,) if self._accepting is not None else ())]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         with contextlib.suppress(OSError):
             status = self.path.stat()
             if (status.st_dev, status.st_ino) == self._inode:
@@ -231,21 +231,48 @@ class ViciServer:
         """Connections open."""
         return len(self._clients)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _accept(self, listener: socket.socket) -> None:
+        """Take one client after the other, for ever."""
+        loop = asyncio.get_running_loop()
+        with listener:
+            while True:
+                try:
+                    stream, _ = await loop.sock_accept(listener)
+                except OSError as error:
+                    self.complaints.say("cannot be taken", f"{error.strerror}; trying again")
+                    await asyncio.sleep(PLACE_TIMEOUT)
+                    continue
+                if not await self._has_place():
+                    self.complaints.say("turned away", f"there are {MAX_CLIENTS} of them already")
+                    stream.close()
+                    continue
+                await self._take(stream)
+
+    async def _has_place(self) -> bool:
         if len(self._clients) >= MAX_CLIENTS:
-            self.complaints.say("turned away", f"there are {MAX_CLIENTS} of them already")
-            writer.transport.abort()
-            return
-        task = asyncio.current_task()
-        if task is not None:
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        client = Client(self, reader, writer)
+            self._place.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PLACE_TIMEOUT):
+                    await self._place.wait()
+        return len(self._clients) < MAX_CLIENTS
+
+    async def _take(self, stream: socket.socket) -> None:
+        """A new client, served by a task of its own."""
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(READ_BUFFER)
+        protocol = asyncio.StreamReaderProtocol(reader)
+        transport, _ = await loop.connect_accepted_socket(lambda: protocol, stream)
+        client = Client(self, reader, asyncio.StreamWriter(transport, protocol, reader, loop))
         self._clients.add(client)
-        try:
-            await client.serve()
-        finally:
+        task = asyncio.create_task(client.serve())
+        self._tasks.add(task)
+
+        def left(ended: asyncio.Task[None]) -> None:
+            self._tasks.discard(ended)
             self._clients.discard(client)
+            self._place.set()
+
+        task.add_done_callback(left)
 
 
 class Client:
@@ -277,7 +304,9 @@ class Client:
             self._gone.set()
             worker.cancel()
             reading.cancel()
-            await asyncio.gather(worker, reading, return_exceptions=True)
+            for result in await asyncio.gather(worker, reading, return_exceptions=True):
+                if isinstance(result, Exception):
+                    log.error("serving %s broke; the gateway goes on", self._name, exc_info=result)
             self._writer.transport.abort()
 
     async def stream(self, event: str, message: Mapping[str, object]) -> bool:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
-import vici
+from support.vici_thread import ViciThread
 from vici.exception import CommandException, EventUnknownException, SessionException
 
 from fastesp.gateway.vici import server as vici_server
@@ -62,11 +62,10 @@ async def huge(_: Request) -> Mapping[str, object]:
     return {f"key{number}": b"x" * 60000 for number in range(10)}
 
 
-class Running:
-    """A server in a thread of its own, as a client sees it."""
+class Running(ViciThread):
+    """The commands above, and one that waits until it is cancelled."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
         self.started: list[str] = []
         self.cancelled: list[str] = []
         handlers = {
@@ -79,9 +78,7 @@ class Running:
             "huge": huge,
             "wait": self._wait,
         }
-        self.server = ViciServer(path, handlers, mode=0o600)
-        self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self.loop.run_forever)
+        super().__init__(path, handlers)
 
     async def _wait(self, request: Request) -> Mapping[str, object]:
         self.started.append(request.command)
@@ -92,39 +89,6 @@ class Running:
             raise
         return {}
 
-    def __enter__(self) -> Running:
-        self._thread.start()
-        self.wait(self.server.start())
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.wait(self.server.close())
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join()
-        self.loop.close()
-
-    def wait(self, coroutine: object) -> None:
-        asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(10)  # type: ignore[arg-type]
-
-    def emit(self, event: str, message: Mapping[str, object]) -> None:
-        async def call() -> None:
-            self.server.emit(event, message)
-
-        self.wait(call())
-
-    @contextlib.contextmanager
-    def stream(self) -> Iterator[socket.socket]:
-        with socket.socket(socket.AF_UNIX) as stream:
-            # Before there is a time limit: then connecting waits for room in the backlog.
-            stream.connect(str(self.path))
-            stream.settimeout(10)
-            yield stream
-
-    @contextlib.contextmanager
-    def session(self) -> Iterator[vici.Session]:
-        with self.stream() as stream:
-            yield vici.Session(stream)
-
     def answers(self) -> bool:
         with self.session() as session:
             return session.version()["daemon"] == b"fastesp"
@@ -132,7 +96,8 @@ class Running:
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
-    with Running(tmp_path / "vici") as server:
+    server = Running(tmp_path / "vici")
+    with server:
         yield server
 
 
@@ -379,11 +344,23 @@ def test_clients_beyond_the_limit_are_turned_away(
     assert running.answers()
 
 
+def test_a_client_beyond_the_limit_gets_the_place_of_one_that_leaves(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vici_server, "MAX_CLIENTS", 1)
+    monkeypatch.setattr(vici_server, "PLACE_TIMEOUT", 10.0)
+    with contextlib.ExitStack() as early:
+        assert early.enter_context(running.session()).version()
+        with running.session() as late:
+            threading.Timer(0.1, early.close).start()
+            assert late.version()
+
+
 def test_ten_thousand_mutated_packets_leave_the_gateway_alone(running: Running) -> None:
     source = random.Random(7)
     valid = b"\x00\x04echo" + push_message({"a": {"b": ["c", "d"], "e": "f"}, "g": "h"})
     for _ in range(1000):
-        with running.stream() as stream, contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), running.stream() as stream:
             for _ in range(10):
                 data = bytearray(valid)
                 for _ in range(source.randint(0, 3)):
@@ -417,7 +394,8 @@ def test_a_dead_daemons_socket_is_replaced_and_a_living_ones_is_not(tmp_path: Pa
     path = tmp_path / "vici"
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
-    with Running(path) as running:
+    running = Running(path)
+    with running:
         with pytest.raises(AddressInUseError, match="another daemon serves"):
             asyncio.run(ViciServer(path, {}).start())
         assert running.answers()
