@@ -298,7 +298,7 @@ class Starter:
         task.add_done_callback(self._tasks.discard)
 
 
-SILENCE = frozenset({"timeout", "peer-silent", "no-answer"})
+SILENCE = frozenset({"peer-unreachable", "peer-dead"})
 """Failure codes that mean that nobody answered: what ``keyingtries`` counts."""
 
 
