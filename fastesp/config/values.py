@@ -230,8 +230,8 @@ def secret_bytes(text: str) -> bytes:
     head, rest = text[:2].lower(), text[2:]
     try:
         if head == "0x":
-            digits = rest.replace(":", "")
-            value = bytes.fromhex("0" * (len(digits) % 2) + digits)
+            # As strongSwan reads it: a group of an odd number of digits lacks a zero in front.
+            value = b"".join(bytes.fromhex("0" * (len(group) % 2) + group) for group in rest.split(":"))
         elif head == "0s":
             value = base64.b64decode(rest.rstrip("=") + "=" * (-len(rest.rstrip("=")) % 4), validate=True)
         else:

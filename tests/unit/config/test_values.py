@@ -138,7 +138,7 @@ def test_other_scalars() -> None:
     [
         ("plain text", b"plain text"),
         ("0x00ff", b"\x00\xff"),
-        ("0X0:0f:f", b"\x00\xff"),
+        ("0X0:0f:f", b"\x00\x0f\x0f"),
         ("0xfff", b"\x0f\xff"),
         ("0sAAEC", b"\x00\x01\x02"),
         ("0sAAE=", b"\x00\x01"),
