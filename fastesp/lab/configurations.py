@@ -49,7 +49,7 @@ def configuration(
     The identities are ``site-a.example.org`` and ``site-b.example.org`` with ``psk``, ``CN=site-a`` and ``CN=site-b``
     with ``pubkey``.
     """
-    pubkey = auth == "pubkey"
+    pubkey = auth != "psk"
     local_id = local_id or (f"CN=site-{me.name}" if pubkey else f"site-{me.name}.example.org")
     remote_id = remote_id or (f"CN=site-{peer.name}" if pubkey else f"site-{peer.name}.example.org")
     text = f"""\

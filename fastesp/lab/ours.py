@@ -55,17 +55,7 @@ class OurGateway(Peer):
 
     def command(self, *words: str, timeout: float = 60.0) -> Outcome:
         """``fastesp WORDS`` against this gateway, to its end; every exit code is an outcome."""
-        argv = self.namespace.argv([*command_line(), *words, "--socket", str(self.socket_path)])
-        done = subprocess.run(
-            argv,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            start_new_session=True,
-            env={**os.environ, **_environment()},
-            check=False,
-        )
-        return Outcome(done.returncode, done.stdout, done.stderr)
+        return fastesp(self.namespace, *words, "--socket", str(self.socket_path), timeout=timeout)
 
     def _answers(self) -> bool:
         assert self.process is not None
@@ -77,6 +67,20 @@ class OurGateway(Peer):
         except (TimeoutError, OSError):
             return False
         return True
+
+
+def fastesp(namespace: Namespace, *words: str, timeout: float = 60.0) -> Outcome:
+    """``fastesp WORDS`` in a namespace, to its end; every exit code is an outcome."""
+    done = subprocess.run(
+        namespace.argv([*command_line(), *words]),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        start_new_session=True,
+        env={**os.environ, **_environment()},
+        check=False,
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
 
 
 def command_line() -> list[str]:

@@ -242,3 +242,66 @@ def test_swanctl_sees_and_commands_a_gateway_of_ours(both: Ours) -> None:
     assert "fastesp" in swanctl("--version", "--daemon")
     assert "terminate completed successfully" in swanctl("--terminate", "--ike", "site")
     assert swanctl("--list-sas") == ""
+
+
+QUICK = "charon { retransmit_timeout = 0.3\n retransmit_base = 1.0\n retransmit_tries = 2\n }\n"
+"""A peer that is gone is taken for dead within a second."""
+
+
+def quick(gateway: OurGateway) -> None:
+    """Give a gateway short retransmission times, the way a strongSwan site would."""
+    file = gateway.directory / "strongswan.conf"
+    file.write_text(QUICK)
+    gateway.options = (*gateway.options, "--strongswan-conf", str(file))
+
+
+def kill(gateway: OurGateway) -> None:
+    """As a power cut would: nothing is said to the peer."""
+    assert gateway.process is not None
+    gateway.process.signal(signal.SIGKILL)
+    wait_until(lambda: gateway.process is not None and gateway.process.exit_code is not None, "its end", 10.0)
+
+
+def test_a_dead_peer_is_noticed_and_dpd_action_restart_brings_the_tunnel_up_again(both: Ours) -> None:
+    both.configure(connection="dpd_delay = 1s\n keyingtries = 0", child="dpd_action = restart")
+    quick(both.a)
+    both.start()
+    both.a.initiate("net")
+    kill(both.b)
+    wait_until(lambda: "dead" in both.a.log(), "the dead peer to be noticed", 15.0)
+    both.b.start()
+    both.a.wait_child("net", 20.0)
+    both.reach()
+
+
+def test_close_action_start_brings_up_what_the_peer_closed(both: Ours) -> None:
+    both.configure(child="close_action = start")
+    both.b.swanctl.configure(configuration(both.sites.b, both.sites.a))
+    both.start()
+    both.a.initiate("net")
+    for what in ({"child": "net"}, {"ike": "site"}):
+        before = both.a.child_sa("net").unique_id
+        both.b.terminate(**what)
+        wait_until(
+            lambda before=before: both.a.children() and both.a.child_sa("net").unique_id != before, "a new one", 10.0
+        )  # type: ignore[misc]
+    both.reach()
+
+
+def test_an_unanswered_initiation_is_tried_again_keyingtries_times(both: Ours) -> None:
+    both.configure(start_action="start", connection="keyingtries = 3")
+    quick(both.a)
+    both.a.start()
+    wait_until(lambda: both.a.log().count("[peer-unreachable]") == 3, "three records", 20.0)
+    both.b.swanctl.configure(configuration(both.sites.b, both.sites.a, connection="keyingtries = 3"))
+    assert both.a.command("show", "failures", "--json").output.count('"peer-unreachable"') == 3
+
+
+def test_force_forgets_an_ike_sa_whose_peer_is_gone(both: Ours) -> None:
+    both.configure()
+    both.start()
+    both.a.initiate("net")
+    kill(both.b)
+    down = both.a.command("down", "site", "--force", "--timeout", "20")
+    assert down.exit_code == 0, down
+    assert both.a.ike_sas() == []

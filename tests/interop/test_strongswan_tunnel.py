@@ -13,7 +13,9 @@ from support.tunnels import (
 )
 
 from fastesp.lab import Lab
+from fastesp.lab.capture import Capture
 from fastesp.lab.configurations import example
+from fastesp.lab.sites import WAN
 from fastesp.lab.traffic import ping
 
 pytestmark = [pytest.mark.root, pytest.mark.peer]
@@ -140,6 +142,15 @@ def test_the_promised_configuration_runs_when_the_peer_begins(lab: Lab) -> None:
     both.start()
     both.theirs.initiate("net")
     hosts_reach_each_other(both)
+
+
+def test_with_a_trap_set_nothing_leaves_in_the_clear_though_no_peer_answers(lab: Lab) -> None:
+    both = pair(lab)
+    configure(both, start_action="trap")
+    both.ours.start()
+    with Capture(lab, both.sites.a.gateway, WAN) as wan:
+        assert ping(both.sites.a.host, both.sites.b.host_address).received == 0
+    assert wan.check()["IKE"] > 0
 
 
 @pytest.mark.parametrize("deleter", ["ours", "theirs"])

@@ -69,11 +69,6 @@ def hosts_reach_each_other(both: Pair) -> None:
         assert result.received == result.sent == 3
 
 
-def hosts_cannot_reach_each_other(both: Pair) -> None:
-    """Nothing gets through, and above all nothing unprotected."""
-    assert ping(both.sites.a.host, both.sites.b.host_address, count=1).received == 0
-
-
 def bulk(both: Pair, size: int, timeout: float) -> None:
     """``size`` bytes of TCP each way, whole."""
     a, b = both.sites.a, both.sites.b
@@ -98,7 +93,6 @@ def carries_traffic_and_is_deleted(both: Pair, initiator: str, *, wire: str, siz
             both.side(deleter).terminate(ike="site")
             both.ours.wait_nothing()
             both.theirs.wait_nothing()
-        hosts_cannot_reach_each_other(both)
     seen = wan.check(dropped_allowed=True)
     assert seen[wire] > 2 * size / 65536
     assert seen["IKE"] >= 12
