@@ -38,6 +38,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "--directory", type=click.Path(path_type=Path, file_okay=False), help="Where x509, private and their sisters lie."
 )
+@click.option("--strongswan-conf", type=FILE, help="Else $STRONGSWAN_CONF, else /etc/strongswan.conf if it is there.")
 @click.option("--socket", "--uri", default=DEFAULT_SOCKET, show_default=True, help="The control socket (VICI).")
 @click.option("--socket-mode", type=Octal(), default="660", show_default=True, help="Who may open it.")
 @click.option("--socket-owner", default="", help="User that owns it.")

@@ -12,6 +12,7 @@ import gc
 import logging
 import signal
 import time
+from pathlib import Path
 
 import fastesp
 from fastesp.config import ConfigurationError, Settings, load
@@ -19,6 +20,7 @@ from fastesp.dataplane.base import DataPlaneError, SaProtocol
 from fastesp.dataplane.userspace import UserspaceDataPlane
 from ike.endpoint import Endpoint
 from ike.errors import LocalError
+from ike.timing import Timing
 from ike.wire.constants import ProtocolId
 
 from .adapter import IkeAdapter
@@ -32,6 +34,7 @@ from .options import Options
 from .plumbing import Plumbing
 from .registry import Changes
 from .routes import Router
+from .tuning import read_daemon, timing_of, tuned
 from .vici.server import EVENTS, ViciServer
 
 logger = logging.getLogger("fastesp.daemon")
@@ -50,16 +53,21 @@ def run(options: Options) -> int:
     logbook.open(options.log_level, options.log_file)
     try:
         settings = load(options.config, options.directory) if options.config is not None else Settings()
+        daemon = read_daemon(options)
     except ConfigurationError as error:
         for problem in error.problems:
             logger.error("%s", problem)
         logger.error("the configuration is not valid: nothing was started")
         return EXIT_CONFIGURATION
     except OSError as error:
-        logger.error("cannot read %s: %s", options.config, error.strerror)
+        logger.error("cannot read %s: %s", error.filename or options.config, error.strerror)
         return EXIT_CONFIGURATION
+    for log in daemon.filelog:
+        logbook.open(log.default, Path(log.path))
+    for remark in daemon.remarks:
+        logger.info("%s", remark)
     try:
-        return asyncio.run(Daemon(options, logbook).run(settings))
+        return asyncio.run(Process(tuned(options, daemon), logbook, timing_of(daemon)).run(settings))
     except (OSError, DataPlaneError) as error:
         logger.error("cannot start: %s", error)
         return EXIT_FAILED
@@ -67,11 +75,12 @@ def run(options: Options) -> int:
         logbook.close()
 
 
-class Daemon:
+class Process:
     """One run of the gateway. Whatever is started registers its end on a stack, so that any failure takes all back."""
 
-    def __init__(self, options: Options, logbook: Logbook) -> None:
+    def __init__(self, options: Options, logbook: Logbook, timing: Timing) -> None:
         self.options = options
+        self.timing = timing
         self.logbook = logbook
         self.gateway: Gateway
         self._stopping = asyncio.Event()
@@ -126,8 +135,14 @@ class Daemon:
 
     def _plumbing(self) -> Plumbing:
         options = self.options
-        router = Router(options.tun, table=options.routing_table, mark=options.socket_mark) if options.routes else None
-        guard = None
+        router = guard = None
+        if options.routes:
+            router = Router(
+                options.tun,
+                table=options.routing_table,
+                mark=options.socket_mark,
+                priority=options.routing_priority,
+            )
         if options.guard:
             guard = Guard(f"fastesp-{options.tun}", options.tun, (options.port, options.nat_port))
         return Plumbing(router, guard)
@@ -138,6 +153,7 @@ class Daemon:
             gateway.vault,
             child_spi=lambda protocol: dataplane.allocate_spi(PROTOCOLS[ProtocolId(protocol)]),
             inbound_activity=gateway.inbound_activity,
+            timing=self.timing,
         )
         adapter = IkeAdapter(endpoint, dataplane, gateway.on_event, clock=time.monotonic)
         gateway.attach(adapter)
@@ -221,7 +237,7 @@ class Daemon:
         ids = [ike.ike_id for ike in gateway.ike_sas()]
         if not ids:
             return
-        logger.info("closing %d IKE SAs", len(ids))
+        logger.info("closing %d IKE SA%s", len(ids), "" if len(ids) == 1 else "s")
         for ike_id in ids:
             with contextlib.suppress(LocalError):
                 gateway.endpoint.terminate_ike(ike_id, gateway.adapter.clock())

@@ -83,6 +83,7 @@ class Gateway:
         self.starter: Starter
         self._listeners: set[Listener] = set()
         self._last_info: dict[int, IkeSaInfo] = {}
+        self._went_along: dict[int, list[Tunnel]] = {}
 
     def attach(self, adapter: IkeAdapter) -> None:
         """Take the adapter, whose endpoint asks this gateway for connections and credentials."""
@@ -188,8 +189,12 @@ class Gateway:
         tunnel = self.tunnels.remove(event.child_id)
         text = f"CHILD_SA {event.child}{{{event.child_id}}} is gone: {event.reason}"
         self.logbook.say("CHD", 1, text, connection=event.connection, ike_id=event.ike_id)
-        if tunnel is not None and event.reason in ("peer-deleted", "dead"):
+        if tunnel is None:
+            return
+        if event.reason in ("peer-deleted", "dead"):
             self.starter.closed(event.connection, tunnel.config, dead=event.reason == "dead")
+        elif event.reason == "ike-deleted":
+            self._went_along.setdefault(event.ike_id, []).append(tunnel)
 
     def _on_ike_rekeyed(self, event: IkeSaRekeyed) -> None:
         self.tunnels.adopt(event.ike_id, event.new_ike_id)
@@ -200,6 +205,10 @@ class Gateway:
 
     def _on_ike_down(self, event: IkeSaDeleted) -> None:
         self.starter.gone(event.ike_id)
+        for tunnel in self._went_along.pop(event.ike_id, ()):
+            # Whoever closes an IKE SA closes what it carries: close_action counts for that too.
+            if event.reason == "peer-deleted":
+                self.starter.closed(event.connection, tunnel.config, dead=False)
         self.logbook.say("IKE", 1, f"IKE SA is gone: {event.reason}", connection=event.connection, ike_id=event.ike_id)
         if self.announcer is not None:
             self.announcer.ike_down(self._last_info.get(event.ike_id), event)

@@ -61,17 +61,18 @@ class Logbook:
 
     def __init__(self) -> None:
         self._listeners: dict[Callable[[LogLine], None], int] = {}
-        self._base = logging.INFO
+        self._base = logging.CRITICAL
         self._handler = _Listening(self._deliver)
         ROOT.addHandler(self._handler)
 
     def open(self, level: int, path: Path | None = None, stream: TextIO | None = None) -> None:
         """Write to ``path``, or to ``stream`` (standard error), all that is not beyond ``level``."""
         level = max(-1, min(level, len(LEVELS) - 1))
-        self._base = LEVELS[level] if level >= 0 else logging.ERROR
+        base = LEVELS[level] if level >= 0 else logging.ERROR
+        self._base = min(self._base, base)
         out = logging.FileHandler(path) if path is not None else logging.StreamHandler(stream or sys.stderr)
         out.setFormatter(_Line(with_time=path is not None or "JOURNAL_STREAM" not in os.environ))
-        out.setLevel(self._base)
+        out.setLevel(base)
         ROOT.addHandler(out)
         ROOT.propagate = False
         self._set_level()

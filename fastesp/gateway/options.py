@@ -28,6 +28,7 @@ class Options:
 
     config: Path | None = None
     directory: Path | None = None
+    strongswan_conf: Path | None = None
     socket: Path = DEFAULT_SOCKET
     socket_mode: int = 0o660
     socket_owner: str = ""
@@ -45,6 +46,7 @@ class Options:
     gso: bool = True
     routes: bool = True
     routing_table: int = ROUTING_TABLE
+    routing_priority: int = ROUTING_TABLE
     socket_mark: int = SOCKET_MARK
     guard: bool = True
     metrics: str = ""

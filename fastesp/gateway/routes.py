@@ -143,10 +143,11 @@ def source_for(remote: Address, *, mark: int = 0, port: int = 500) -> Address | 
 class Router:
     """Puts a :class:`Plan` in place on the TUN and takes it back. Errors are logged with what would have been done."""
 
-    def __init__(self, tun: str, *, table: int, mark: int) -> None:
+    def __init__(self, tun: str, *, table: int, mark: int, priority: int = 0) -> None:
         self._tun = tun
         self._table = table
         self._mark = mark
+        self._priority = priority or table
         self._index = 0
         self._netlink: AsyncIPRoute | None = None
         self._installed = Plan()
@@ -162,10 +163,10 @@ class Router:
         self._index = found[0]
         for family in (socket.AF_INET, socket.AF_INET6):
             # The nop is where a pass rule jumps to: just behind the rule that it must skip.
-            await self._add_rule(family=family, priority=self._table + 1, action=FRA_ACTION_NOP)
+            await self._add_rule(family=family, priority=self._priority + 1, action=FRA_ACTION_NOP)
             await self._add_rule(
                 family=family,
-                priority=self._table,
+                priority=self._priority,
                 table=self._table,
                 fwmark=self._mark,
                 fwmask=FULL_MASK,
@@ -243,13 +244,13 @@ class Router:
         assert self._netlink is not None
         request: dict[str, Any] = {
             "family": socket.AF_INET if rule.source.version == 4 else socket.AF_INET6,
-            "priority": self._table - 1,
+            "priority": self._priority - 1,
             "src": str(rule.source.network_address),
             "src_len": rule.source.prefixlen,
             "dst": str(rule.destination.network_address),
             "dst_len": rule.destination.prefixlen,
             "action": FRA_ACTION_GOTO,
-            "goto": self._table + 1,
+            "goto": self._priority + 1,
         }
         if rule.protocol:
             request["ip_proto"] = rule.protocol
