@@ -57,7 +57,8 @@ class Path:
 class SaHalf:
     """One direction of a CHILD_SA. ``spi`` is big-endian's integer value. Keys as RFC 7296 section 2.17 cuts them.
 
-    ``encryption_key`` holds key and, for counter modes and AEADs, the salt at its end; ``integrity_key`` is empty for AEADs.
+    ``encryption_key`` holds the key and, for counter modes and AEADs, its salt; ``integrity_key`` is empty for
+    AEADs.
     """
 
     spi: int
@@ -67,12 +68,18 @@ class SaHalf:
 
 @dataclass(frozen=True, slots=True)
 class ExchangeLogged:
-    """A message went out or came in, for people who watch: ``line`` is one line of prose."""
+    """A message went out or came in: ``line`` is one line of prose for people who watch, the rest is for who counts.
+
+    ``exchange`` is an exchange type of RFC 7296 section 3.1.
+    """
 
     ike_id: int
     level: int
     line: str
     connection: str = ""
+    exchange: int = 0
+    inbound: bool = False
+    response: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +147,10 @@ class ChildSaRekeyed:
 
 @dataclass(frozen=True, slots=True)
 class ChildSaDeleted:
-    """Remove it from the data plane. ``reason``: ``deleted``, ``peer-deleted``, ``rekeyed``, ``ike-deleted``, ``expired``, ``dead``."""
+    """Remove it from the data plane.
+
+    ``reason``: ``deleted``, ``peer-deleted``, ``rekeyed``, ``ike-deleted``, ``expired``, ``dead``.
+    """
 
     ike_id: int
     child_id: int
@@ -159,7 +169,10 @@ class IkeSaRekeyed:
 
 @dataclass(frozen=True, slots=True)
 class IkeSaDeleted:
-    """The IKE SA is gone; its CHILD_SAs were reported before. ``reason`` as in :class:`ChildSaDeleted`, or a failure's code."""
+    """The IKE SA is gone; its CHILD_SAs were reported before.
+
+    ``reason`` as in :class:`ChildSaDeleted`, ``initial-contact``, or a failure's code.
+    """
 
     ike_id: int
     connection: str
@@ -187,8 +200,9 @@ class AttemptLost:
 class FailureRecord:
     """A failed negotiation in one value, for the log, the command line and JSON alike.
 
-    ``code`` is stable and known to ``fastesp explain``. ``offered`` is the peer's, ``allowed`` is ours, both as a person
-    writes them in swanctl.conf. ``change`` is ``file:line: key`` of what to change, where that is known. ``hint`` is the next step.
+    ``code`` is stable and known to ``fastesp explain``. ``offered`` is the peer's, ``allowed`` is ours, both as one
+    writes them in swanctl.conf; a peer that refuses us does not say what it allows, then ``offered`` is empty.
+    ``change`` is ``file:line: key`` of what to change, where that is known. ``hint`` is the next step.
     """
 
     code: str

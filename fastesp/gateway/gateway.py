@@ -42,6 +42,7 @@ from ike.events import (
     PathChanged,
 )
 from ike.status import ChildSaInfo, IkeSaInfo
+from ike.wire.constants import ExchangeType
 
 from .adapter import IkeAdapter
 from .announce import Announcer
@@ -58,6 +59,14 @@ from .vault import Vault
 logger = logging.getLogger("fastesp.daemon")
 
 Listener = Callable[[Event], None]
+
+COUNTED: dict[int, str] = {
+    ExchangeType.IKE_SA_INIT: "ike-init",
+    ExchangeType.IKE_AUTH: "ike-auth",
+    ExchangeType.CREATE_CHILD_SA: "create-child",
+    ExchangeType.INFORMATIONAL: "info",
+}
+"""Exchange -> strongSwan's name for its counters."""
 
 
 class Gateway:
@@ -124,7 +133,7 @@ class Gateway:
         """Act on one event, then let those know who listen."""
         match event:
             case ExchangeLogged():
-                self.logbook.say("IKE", event.level, event.line, connection=event.connection, ike_id=event.ike_id)
+                self._on_exchange(event)
             case IkeSaEstablished():
                 self._on_ike_up(event)
             case ChildSaEstablished():
@@ -145,6 +154,18 @@ class Gateway:
                 self._on_failure(event)
         for listener in list(self._listeners):
             listener(event)
+
+    def _on_exchange(self, event: ExchangeLogged) -> None:
+        self.logbook.say("IKE", event.level, event.line, connection=event.connection, ike_id=event.ike_id)
+        if name := COUNTED.get(event.exchange):
+            way = "in" if event.inbound else "out"
+            self._count(event.connection, f"{name}-{way}-{'resp' if event.response else 'req'}")
+
+    def _count(self, connection: str, what: str) -> None:
+        """One more, for all connections together and for this one."""
+        self.counts["", what] += 1
+        if connection:
+            self.counts[connection, what] += 1
 
     def _on_ike_up(self, event: IkeSaEstablished) -> None:
         text = f"IKE SA with {event.remote_id} is up, we are {event.local_id}, {event.path}"
@@ -177,6 +198,8 @@ class Gateway:
 
     def _on_child_rekeyed(self, event: ChildSaRekeyed) -> None:
         self.tunnels.retire(event.old_id)
+        old = self.tunnels.get(event.old_id)
+        self._count(old.connection if old is not None else "", "child-rekey")
         self.logbook.say(
             "CHD", 1, f"CHILD_SA {{{event.old_id}}} is replaced by {{{event.new_id}}}", ike_id=event.ike_id
         )
@@ -198,6 +221,9 @@ class Gateway:
 
     def _on_ike_rekeyed(self, event: IkeSaRekeyed) -> None:
         self.tunnels.adopt(event.ike_id, event.new_ike_id)
+        new = self.ike_info(event.new_ike_id)
+        if new is not None:
+            self._count(new.connection, "ike-rekey-init" if new.initiator else "ike-rekey-resp")
         self.starter.rekeyed(event.ike_id, event.new_ike_id)
         self.logbook.say("IKE", 1, f"IKE SA [{event.ike_id}] goes on as [{event.new_ike_id}]", ike_id=event.new_ike_id)
         if self.announcer is not None:

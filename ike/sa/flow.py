@@ -17,7 +17,7 @@ from ..wire.constants import ExchangeType, HeaderFlag, NotifyType
 from ..wire.header import Header, push_header
 from ..wire.message import Message, pull_message, pull_payloads, push_message, push_payloads
 from ..wire.payloads import NotifyPayload, Payload, SkfPayload, SkPayload
-from . import prose
+from . import prose, rekey_ike
 from .fragments import Reassembly, datagram_room, seal
 from .state import State
 from .table import Kind, Row, find, rows_for
@@ -72,6 +72,8 @@ def open_with(sa: IkeSa, message: Message, data: bytes, path: Path, now: float) 
     header = message.header
     mark = _mark(sa, data)
     _heard(sa, message, path, now)
+    if sa.predecessor is not None:
+        rekey_ike.claim(sa, message, now)
     try:
         row = find(rows_for(sa.state, Kind.REQUEST, header.exchange), sa.role, message, None)
         if row is None:
@@ -334,7 +336,7 @@ def tell(sa: IkeSa, verb: str, exchange: int, message_id: int, payloads: Sequenc
     if sa.core.tells:
         text = prose.line(verb, exchange, message_id, payloads, response=response)
         name = sa.connection.name if sa.connection is not None else ""
-        sa.core.emit(ExchangeLogged(sa.ike_id, 1, text, name))
+        sa.core.emit(ExchangeLogged(sa.ike_id, 1, text, name, exchange, verb == "received", response))
 
 
 __all__ = ["Failure", "ask_next", "receive", "request", "respond", "tell"]

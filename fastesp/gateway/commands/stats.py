@@ -33,6 +33,12 @@ COUNTERS = (
 )
 """strongSwan's counters, in its order."""
 
+UNKNOWN_SPI = ("unknown-ike-spi", "wrong-spi", "zero-spi")
+"""Reasons of the endpoint for what strongSwan counts as ``invalid-spi``."""
+
+TURNED_AWAY = ("cookie-demanded", "half-open-limit")
+"""Nothing was wrong with these."""
+
 
 async def version(gateway: Gateway, request: Request) -> Mapping[str, object]:
     """Who we are, and on what."""
@@ -104,9 +110,22 @@ async def get_counters(gateway: Gateway, request: Request) -> Mapping[str, objec
     else:
         names = [""]
     return {
-        "counters": {which: {key: str(gateway.counts[which, key]) for key in COUNTERS} for which in names},
+        "counters": {which: {key: str(_count(gateway, which, key)) for key in COUNTERS} for which in names},
         "success": True,
     }
+
+
+def _count(gateway: Gateway, which: str, key: str) -> int:
+    """What was counted since the last reset. Datagrams that could not be told apart belong to no connection."""
+    dropped = _dropped(gateway).get(key, 0) if not which else 0
+    return gateway.counts[which, key] + dropped
+
+
+def _dropped(gateway: Gateway) -> dict[str, int]:
+    drops = gateway.endpoint.drops
+    unknown = sum(drops.get(reason, 0) for reason in UNKNOWN_SPI)
+    turned_away = sum(drops.get(reason, 0) for reason in TURNED_AWAY)
+    return {"invalid": sum(drops.values()) - unknown - turned_away, "invalid-spi": unknown}
 
 
 async def reset_counters(gateway: Gateway, request: Request) -> Mapping[str, object]:
@@ -115,6 +134,10 @@ async def reset_counters(gateway: Gateway, request: Request) -> Mapping[str, obj
     for which, key in list(gateway.counts):
         if flag(request.message, "all") or which == name:
             del gateway.counts[which, key]
+    if not name:
+        # The endpoint goes on counting: what it has by now is taken off.
+        for key, count in _dropped(gateway).items():
+            gateway.counts["", key] = -count
     return {"success": True}
 
 
