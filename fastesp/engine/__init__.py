@@ -1,9 +1,9 @@
 """The ESP engine: batches of packets in, batches of packets out, without the GIL.
 
-    engine = Engine(provider="auto")
-    slot = engine.install_outbound(spi, suite, key, epoch=1)
-    engine.add_policy(selectors, PolicyAction.PROTECT, sa=slot)
-    engine.encapsulate(batch, now)
+engine = Engine(provider="auto")
+slot = engine.install_outbound(spi, suite, key, epoch=1)
+engine.add_policy(selectors, PolicyAction.PROTECT, sa=slot)
+engine.encapsulate(batch, now)
 """
 
 from fastesp.engine.batch import BATCH_MAX, HEADROOM, NO_SLOT, TAILROOM, Batch

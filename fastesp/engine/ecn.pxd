@@ -1,7 +1,8 @@
 """Explicit congestion notification through a tunnel (RFC 6040), and changing the TOS byte of an inner packet."""
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t
 
+from fastesp.engine.checksum cimport mended
 from fastesp.engine.hints cimport load16, store16
 
 cdef enum:
@@ -31,13 +32,3 @@ cdef inline void set_tos(uint8_t* packet, uint8_t tos) noexcept nogil:
     packet[1] = tos
     after = load16(packet)
     store16(packet + 10, mended(load16(packet + 10), before, after))
-
-
-cdef inline uint16_t mended(uint16_t checksum, uint16_t before, uint16_t after) noexcept nogil:
-    """A checksum after one 16-bit word it covers has changed (RFC 1624, equation 3)."""
-    cdef uint32_t total = <uint16_t>~checksum
-    total += <uint16_t>~before
-    total += after
-    total = (total & 0xffff) + (total >> 16)
-    total = (total & 0xffff) + (total >> 16)
-    return <uint16_t>~total

@@ -1,9 +1,9 @@
-"""ESP: a batch's way through the engine, both ways, in bursts that fit the first-level cache.
+"""ESP and AH: a batch's way through the engine, both ways, in bursts that fit the first-level cache.
 
 Out (RFC 4303 section 3.3):
 1. `classify`    read the IP header; what does not parse ends here
 2. `find_policy` flow -> policy -> outbound SA
-3. `prepare`     sequence number, IV, padding and trailer, in place around the packet
+3. `prepare`     sequence number, IV, padding and trailer, in place around the packet (wrap.pxd)
 4. seal          neighbouring jobs of one provider in one call
 5. `sealed`      descriptor, counters, limits
 
@@ -11,53 +11,33 @@ In (RFC 4303 section 3.4):
 1. `read_spi`    SPI -> SA
 2. `admit`       lengths, replay check; nothing is believed yet
 3. open
-4. `opened`      replay window, trailer, inner header, selectors, ECN; descriptor, counters, limits
+4. `opened`      replay window; trailer, inner header, selectors, ECN (unwrap.pxd); descriptor, counters, limits
 
 Each step walks the whole burst before the next begins, so that memory asked for in one step is there in the next.
 """
 
 cimport cython
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memmove, memset
+from libc.string cimport memcpy
 
 from fastesp.engine.aead cimport job_t, run_t
-from fastesp.engine.batch cimport FLAG_DF, FLAG_DUMMY, FLAG_OUTER, NO_SLOT, TAILROOM, Batch, packet_t
-from fastesp.engine.ecn cimport ECN_MASK, ecn_decapsulated, set_tos
-from fastesp.engine.hints cimport load32, prefetch, store32, store64
-from fastesp.engine.ip cimport PROTOCOL_IPIP, PROTOCOL_IPV6, PROTOCOL_NONE, flow_t, ip_parse, ip_t
+from fastesp.engine.ah cimport AH_FIXED, ah_conceal, ah_find, ah_length, ah_restore, ah_t
+from fastesp.engine.batch cimport FLAG_DF, FLAG_DUMMY, FLAG_OUTER, NO_SLOT, Batch, packet_t
+from fastesp.engine.hints cimport load32, prefetch
+from fastesp.engine.ip cimport ip_parse, tos_of
+from fastesp.engine.mss cimport clamp_mss
 from fastesp.engine.policy cimport (
     POLICY_BYPASS, POLICY_DISCARD, POLICY_TRAP, Policies, flow_hash, policy_find, policy_t)
 from fastesp.engine.replay cimport replay_check, replay_infer, replay_update
 from fastesp.engine.sa cimport *
-from fastesp.engine.selector cimport selector_matches
+from fastesp.engine.unwrap cimport unwrap_ah, unwrap_esp
 from fastesp.engine.verdict cimport *
+from fastesp.engine.work cimport BURST, ESP_HEADER, TRAILER, outer_tos, within_region, work_t
+from fastesp.engine.wrap cimport wrap_ah, wrap_esp
 
 import numpy as np
 
 from fastesp.engine.providers import open_providers
-
-cdef enum:
-    BURST = 32
-    ESP_HEADER = 8
-    # Pad length and next header.
-    TRAILER = 2
-    # Least room behind a packet: padding to a cipher block, trailer, ICV, and one step of writing PADDING.
-    TAIL_MAX = 80
-
-# 1, 2, 3 ... as RFC 4303 section 2.4 wants padding.
-cdef uint8_t PADDING[16]
-for _at in range(16):
-    PADDING[_at] = _at + 1
-
-cdef struct work_t:
-    packet_t* packet
-    sa_t* sa
-    uint32_t slot
-    uint32_t inner      # bytes of the inner packet
-    uint64_t hash
-    uint64_t sequence
-    ip_t ip
-    flow_t flow
 
 
 @cython.final
@@ -185,11 +165,12 @@ LIMITS = {LIMIT_BYTES: "bytes", LIMIT_PACKETS: "packets", LIMIT_SEQUENCE: "seque
 cdef uint32_t encapsulate_burst(Engine engine, Batch batch, uint32_t start, uint32_t count, uint64_t now) noexcept nogil:
     cdef work_t work[BURST]
     cdef job_t jobs[BURST]
+    cdef ah_t ah[BURST]
     cdef uint32_t live = classify(engine, batch, start, count, work)
     live = find_policy(engine, work, live)
-    live = prepare(engine, batch, work, jobs, live)
+    live = prepare(engine, batch, work, jobs, ah, live)
     run_jobs(work, jobs, live)
-    return sealed(engine, batch, work, jobs, live, now)
+    return sealed(engine, batch, work, jobs, ah, live, now)
 
 
 cdef inline uint32_t classify(Engine engine, Batch batch, uint32_t start, uint32_t count, work_t* work) noexcept nogil:
@@ -257,7 +238,7 @@ cdef inline uint32_t find_policy(Engine engine, work_t* work, uint32_t count) no
     return live
 
 
-cdef inline uint32_t prepare(Engine engine, Batch batch, work_t* work, job_t* jobs, uint32_t count) noexcept nogil:
+cdef inline uint32_t prepare(Engine engine, Batch batch, work_t* work, job_t* jobs, ah_t* ah, uint32_t count) noexcept nogil:
     cdef uint32_t i
     cdef uint32_t live = 0
     cdef int verdict
@@ -268,7 +249,12 @@ cdef inline uint32_t prepare(Engine engine, Batch batch, work_t* work, job_t* jo
             w[0] = work[i]
         verdict = admit_out(engine, w)
         if verdict == VERDICT_OK:
-            verdict = wrap_tunnel(engine, batch, w, &jobs[live])
+            if w.sa.mss != 0 and not w.packet.flags & FLAG_DUMMY:
+                clamp_mss(batch.region + w.packet.offset, &w.ip, &w.flow, w.sa.mss)
+            if w.sa.flags & SA_AH:
+                verdict = wrap_ah(batch, w, &jobs[live], &ah[live])
+            else:
+                verdict = wrap_esp(batch, engine.outbound, w, &jobs[live])
         if verdict == VERDICT_OK:
             live += 1
         else:
@@ -287,53 +273,18 @@ cdef inline int admit_out(Engine engine, work_t* w) noexcept nogil:
             return VERDICT_EXPIRED
     if sa.mtu != 0 and w.inner > sa.mtu and not w.packet.flags & FLAG_DUMMY and w.ip.dont_fragment:
         return VERDICT_TOO_BIG
+    if sa.flags & SA_TRANSPORT and w.ip.fragment and not w.packet.flags & FLAG_DUMMY:
+        return VERDICT_FRAGMENT
     return VERDICT_OK
 
 
-cdef inline int wrap_tunnel(Engine engine, Batch batch, work_t* w, job_t* job) noexcept nogil:
-    """ESP header and IV before the packet, padding and trailer behind it."""
-    cdef sa_t* sa = w.sa
-    cdef packet_t* p = w.packet
-    cdef uint32_t before = ESP_HEADER + sa.iv_length
-    cdef uint32_t length = padded_length(w, p)
-    cdef uint32_t pad = (0 - (length + TRAILER)) & (sa.align - 1)
-    cdef uint8_t* text = batch.region + p.offset
-    cdef uint8_t* end
-    if p.offset < before or <size_t>p.offset + length + TAIL_MAX > batch.region_size or (p.room != 0 and p.room < TAIL_MAX):
-        return VERDICT_NO_ROOM
-    sa.sequence += 1
-    w.sequence = sa.sequence
-    job.context = sa.crypt.context
-    job.head = text - before
-    job.iv = text - sa.iv_length
-    job.text = text
-    job.length = length + pad + TRAILER
-    job.sequence_high = <uint32_t>(w.sequence >> 32)
-    job.icv = text + job.length
-    store32(job.head, sa.spi)
-    store32(job.head + 4, <uint32_t>w.sequence)
-    if sa.flags & SA_COUNTER_IV:
-        store64(job.iv, sa.iv_base | w.sequence)
-    elif sa.flags & SA_RANDOM_IV:
-        if not engine.outbound.take_random(job.iv, sa.iv_length):
-            return VERDICT_NO_ROOM
-    end = text + w.inner
-    if length > w.inner:
-        memset(end, 0, length - w.inner)
-        end = text + length
-    memcpy(end, PADDING, sizeof(PADDING))
-    end[pad] = <uint8_t>pad
-    end[pad + 1] = next_header(w, p)
-    return VERDICT_OK
 
-
-cdef inline uint32_t sealed(Engine engine, Batch batch, work_t* work, job_t* jobs, uint32_t count, uint64_t now) noexcept nogil:
+cdef inline uint32_t sealed(Engine engine, Batch batch, work_t* work, job_t* jobs, ah_t* ah, uint32_t count, uint64_t now) noexcept nogil:
     cdef uint32_t i
     cdef uint32_t passed = 0
     cdef packet_t* p
     cdef work_t* w
     cdef sa_t* sa
-    cdef uint8_t tos
     for i in range(count):
         w = &work[i]
         if not jobs[i].ok:
@@ -341,13 +292,19 @@ cdef inline uint32_t sealed(Engine engine, Batch batch, work_t* work, job_t* job
             continue
         p = w.packet
         sa = w.sa
-        tos = 0 if p.flags & FLAG_DUMMY else w.ip.tos
-        p.tos = (tos & ~ECN_MASK if sa.flags & SA_COPY_DSCP else sa.tos) | (tos & ECN_MASK if sa.flags & SA_COPY_ECN else 0)
+        p.tos = outer_tos(w)
         if sa.flags & SA_COPY_DF and not p.flags & FLAG_DUMMY and w.ip.dont_fragment:
             p.flags |= FLAG_DF
         p.offset = <uint32_t>(jobs[i].head - batch.region)
-        p.length = <uint32_t>(jobs[i].icv - jobs[i].head) + sa.icv_length
-        p.family = 0
+        if sa.flags & SA_AH:
+            ah_restore(jobs[i].head, &ah[i])
+            memcpy(jobs[i].head + ah[i].at + AH_FIXED, ah[i].icv, sa.icv_length)
+            p.length = jobs[i].length
+            p.family = jobs[i].head[0] >> 4
+            p.flags |= FLAG_OUTER
+        else:
+            p.length = <uint32_t>(jobs[i].icv - jobs[i].head) + sa.icv_length
+            p.family = 0
         p.sa = w.slot
         count_packet(engine.outbound, w.slot, w.inner, now)
         passed += 1
@@ -370,14 +327,15 @@ cdef void drop_out(Engine engine, work_t* w, int verdict) noexcept nogil:
 cdef uint32_t decapsulate_burst(Engine engine, Batch batch, uint32_t start, uint32_t count, uint64_t now) noexcept nogil:
     cdef work_t work[BURST]
     cdef job_t jobs[BURST]
+    cdef ah_t ah[BURST]
     cdef uint32_t live = read_spi(engine, batch, start, count, work)
-    live = admit(engine, batch, work, jobs, live)
+    live = admit(engine, batch, work, jobs, ah, live)
     run_jobs(work, jobs, live)
-    return opened(engine, batch, work, jobs, live, now)
+    return opened(engine, batch, work, jobs, ah, live, now)
 
 
 cdef inline uint32_t read_spi(Engine engine, Batch batch, uint32_t start, uint32_t count, work_t* work) noexcept nogil:
-    cdef uint32_t i, spi
+    cdef uint32_t i
     cdef uint32_t live = 0
     cdef packet_t* p
     cdef work_t* w
@@ -390,11 +348,10 @@ cdef inline uint32_t read_spi(Engine engine, Batch batch, uint32_t start, uint32
         w = &work[live]
         w.packet = p
         w.sa = NULL
-        if not within_region(batch, p) or p.length < ESP_HEADER:
+        if not within_region(batch, p) or not spi_of(batch.region + p.offset, p, &w.spi):
             drop_in(engine, w, VERDICT_TRUNCATED)
             continue
-        w.slot = load32(batch.region + p.offset)
-        prefetch(&engine.inbound.index[index_of(engine.inbound, w.slot)])
+        prefetch(&engine.inbound.index[index_of(engine.inbound, w.spi)])
         live += 1
     count = live
     live = 0
@@ -402,7 +359,7 @@ cdef inline uint32_t read_spi(Engine engine, Batch batch, uint32_t start, uint32
         w = &work[live]
         if i != live:
             w[0] = work[i]
-        w.slot = sa_lookup(engine.inbound, w.slot)
+        w.slot = sa_lookup(engine.inbound, w.spi)
         if w.slot == NO_SLOT:
             drop_in(engine, w, VERDICT_UNKNOWN_SPI)
             continue
@@ -415,7 +372,21 @@ cdef inline uint32_t read_spi(Engine engine, Batch batch, uint32_t start, uint32
     return live
 
 
-cdef inline uint32_t admit(Engine engine, Batch batch, work_t* work, job_t* jobs, uint32_t count) noexcept nogil:
+cdef inline bint spi_of(const uint8_t* data, const packet_t* p, uint32_t* spi) noexcept nogil:
+    """False where the packet is too short to have one."""
+    cdef uint32_t at, total
+    if p.flags & FLAG_OUTER:
+        if not ah_find(data, p.length, &at, &total):
+            return False
+        spi[0] = load32(data + at + 4)
+        return True
+    if p.length < ESP_HEADER:
+        return False
+    spi[0] = load32(data)
+    return True
+
+
+cdef inline uint32_t admit(Engine engine, Batch batch, work_t* work, job_t* jobs, ah_t* ah, uint32_t count) noexcept nogil:
     cdef uint32_t i
     cdef uint32_t live = 0
     cdef int verdict
@@ -424,7 +395,12 @@ cdef inline uint32_t admit(Engine engine, Batch batch, work_t* work, job_t* jobs
         w = &work[live]
         if i != live:
             w[0] = work[i]
-        verdict = admit_one(engine, batch, w, &jobs[live])
+        if (w.packet.flags & FLAG_OUTER != 0) != (w.sa.flags & SA_AH != 0):
+            verdict = VERDICT_UNKNOWN_SPI
+        elif w.packet.flags & FLAG_OUTER:
+            verdict = admit_ah(batch, w, &jobs[live], &ah[live])
+        else:
+            verdict = admit_esp(batch, w, &jobs[live])
         if verdict == VERDICT_OK:
             live += 1
         else:
@@ -432,7 +408,7 @@ cdef inline uint32_t admit(Engine engine, Batch batch, work_t* work, job_t* jobs
     return live
 
 
-cdef inline int admit_one(Engine engine, Batch batch, work_t* w, job_t* job) noexcept nogil:
+cdef inline int admit_esp(Batch batch, work_t* w, job_t* job) noexcept nogil:
     cdef sa_t* sa = w.sa
     cdef packet_t* p = w.packet
     cdef uint8_t* head = batch.region + p.offset
@@ -442,9 +418,7 @@ cdef inline int admit_one(Engine engine, Batch batch, work_t* w, job_t* job) noe
         return VERDICT_TRUNCATED
     if sa.state != SA_LIVE:
         return VERDICT_EXPIRED
-    w.sequence = load32(head + 4)
-    if sa.flags & SA_ESN:
-        w.sequence = replay_infer(&sa.replay, <uint32_t>w.sequence)
+    w.sequence = sequence_of(sa, head + 4)
     job.context = sa.crypt.context
     job.head = head
     job.iv = head + ESP_HEADER
@@ -455,7 +429,40 @@ cdef inline int admit_one(Engine engine, Batch batch, work_t* w, job_t* job) noe
     return replay_check(&sa.replay, w.sequence)
 
 
-cdef inline uint32_t opened(Engine engine, Batch batch, work_t* work, job_t* jobs, uint32_t count, uint64_t now) noexcept nogil:
+cdef inline int admit_ah(Batch batch, work_t* w, job_t* job, ah_t* ah) noexcept nogil:
+    cdef sa_t* sa = w.sa
+    cdef uint8_t* outer = batch.region + w.packet.offset
+    cdef uint8_t* header
+    cdef uint32_t at, total
+    cdef uint32_t length = ah_length(sa.icv_length, outer[0] >> 4)
+    # Found once already when the SPI was read.
+    if not ah_find(outer, w.packet.length, &at, &total) or at + length > total:
+        return VERDICT_TRUNCATED
+    header = outer + at
+    if (<uint32_t>header[1] + 2) * 4 != length:
+        return VERDICT_TRUNCATED
+    if sa.state != SA_LIVE:
+        return VERDICT_EXPIRED
+    w.sequence = sequence_of(sa, header + 8)
+    w.packet.tos = tos_of(outer)
+    ah_conceal(outer, ah, at, sa.icv_length)
+    job.context = sa.crypt.context
+    job.head = outer
+    job.iv = outer
+    job.text = outer
+    job.length = total
+    job.sequence_high = <uint32_t>(w.sequence >> 32)
+    job.icv = ah.icv
+    return replay_check(&sa.replay, w.sequence)
+
+
+cdef inline uint64_t sequence_of(const sa_t* sa, const uint8_t* sent) noexcept nogil:
+    """As sent, or with ESN as the window says."""
+    cdef uint32_t low = load32(sent)
+    return replay_infer(&sa.replay, low) if sa.flags & SA_ESN else low
+
+
+cdef inline uint32_t opened(Engine engine, Batch batch, work_t* work, job_t* jobs, ah_t* ah, uint32_t count, uint64_t now) noexcept nogil:
     cdef uint32_t i
     cdef uint32_t passed = 0
     cdef int verdict
@@ -468,7 +475,10 @@ cdef inline uint32_t opened(Engine engine, Batch batch, work_t* work, job_t* job
         # Again, since the same packet may have been in this burst twice.
         verdict = replay_update(&w.sa.replay, w.sequence)
         if verdict == VERDICT_OK:
-            verdict = unwrap(engine, batch, w, &jobs[i])
+            if w.packet.flags & FLAG_OUTER:
+                verdict = unwrap_ah(batch, w, &jobs[i], &ah[i])
+            else:
+                verdict = unwrap_esp(batch, w, &jobs[i])
             count_packet(engine.inbound, w.slot, w.inner if verdict == VERDICT_OK else 0, now)
         if verdict == VERDICT_OK:
             w.packet.sa = w.slot
@@ -478,53 +488,6 @@ cdef inline uint32_t opened(Engine engine, Batch batch, work_t* work, job_t* job
     engine.verdicts_in[VERDICT_OK] += passed
     return passed
 
-
-cdef inline int unwrap(Engine engine, Batch batch, work_t* w, const job_t* job) noexcept nogil:
-    """Padding and trailer off; then what is left must be the kind of packet this SA carries."""
-    cdef uint32_t pad = job.text[job.length - 2]
-    cdef uint8_t following = job.text[job.length - 1]
-    cdef uint32_t length = job.length - TRAILER
-    if pad > length:
-        return VERDICT_BAD_PADDING
-    length -= pad
-    if not padding_is_right(job.text + length, pad):
-        return VERDICT_BAD_PADDING
-    if following == PROTOCOL_NONE:
-        return VERDICT_DUMMY
-    return unwrap_tunnel(engine, batch, w, job.text, length, following)
-
-
-cdef inline int unwrap_tunnel(
-    Engine engine, Batch batch, work_t* w, uint8_t* text, uint32_t length, uint8_t following
-) noexcept nogil:
-    cdef packet_t* p = w.packet
-    cdef sa_t* sa = w.sa
-    cdef int ecn
-    cdef uint8_t tos
-    if following != PROTOCOL_IPIP and following != PROTOCOL_IPV6:
-        return VERDICT_BAD_NEXT_HEADER
-    if length == 0 or text[0] >> 4 != (4 if following == PROTOCOL_IPIP else 6):
-        return VERDICT_BAD_NEXT_HEADER
-    # Bytes behind the inner packet's own length are TFC padding (RFC 4303 section 2.7).
-    if not ip_parse(text, length, False, &w.ip, &w.flow):
-        return VERDICT_BAD_LENGTH
-    if not within_selectors(sa, &w.flow):
-        return VERDICT_WRONG_SELECTORS
-    tos = w.ip.tos
-    if p.tos & ECN_MASK and sa.flags & SA_COPY_ECN:
-        ecn = ecn_decapsulated(tos & ECN_MASK, p.tos & ECN_MASK)
-        if ecn < 0:
-            return VERDICT_CONGESTED
-        tos = <uint8_t>(tos & ~ECN_MASK | ecn)
-    if sa.flags & SA_COPY_DSCP:
-        tos = (p.tos & ~ECN_MASK) | (tos & ECN_MASK)
-    if tos != w.ip.tos:
-        set_tos(text, tos)
-    p.offset = <uint32_t>(text - batch.region)
-    p.length = w.ip.length
-    p.family = w.flow.family
-    w.inner = w.ip.length
-    return VERDICT_OK
 
 
 cdef void drop_in(Engine engine, work_t* w, int verdict) noexcept nogil:
@@ -538,9 +501,6 @@ cdef void drop_in(Engine engine, work_t* w, int verdict) noexcept nogil:
 
 # ---- small steps -------------------------------------------------------------------------------------------------------
 
-
-cdef inline bint within_region(Batch batch, const packet_t* p) noexcept nogil:
-    return <size_t>p.offset + p.length <= batch.region_size
 
 
 cdef inline void run_jobs(const work_t* work, job_t* jobs, uint32_t count) noexcept nogil:
@@ -565,35 +525,3 @@ cdef inline void count_packet(SaTable table, uint32_t slot, uint32_t length, uin
     c.last = now
     if c.packets >= sa.packet_check or c.bytes >= sa.byte_check:
         table.reached_limit(slot)
-
-
-cdef inline uint32_t padded_length(const work_t* w, const packet_t* p) noexcept nogil:
-    """Inner bytes with TFC padding (RFC 4303 section 2.7), as far as the room behind the packet goes."""
-    cdef uint32_t room = p.room if p.room else TAILROOM
-    cdef uint32_t wanted = w.sa.tfc
-    if wanted <= w.inner or p.flags & FLAG_DUMMY or room < TAIL_MAX:
-        return w.inner
-    return min(wanted, w.inner + room - <uint32_t>TAIL_MAX)
-
-
-cdef inline uint8_t next_header(const work_t* w, const packet_t* p) noexcept nogil:
-    if p.flags & FLAG_DUMMY:
-        return PROTOCOL_NONE
-    return PROTOCOL_IPIP if w.flow.family == 4 else PROTOCOL_IPV6
-
-
-cdef inline bint padding_is_right(const uint8_t* padding, uint32_t length) noexcept nogil:
-    cdef uint32_t i
-    cdef uint8_t wrong = 0
-    for i in range(length):
-        wrong |= padding[i] ^ <uint8_t>(i + 1)
-    return wrong == 0
-
-
-cdef inline bint within_selectors(const sa_t* sa, const flow_t* flow) noexcept nogil:
-    """Of an SA without selectors nothing is within."""
-    cdef uint32_t i
-    for i in range(sa.selector_count):
-        if selector_matches(&sa.selectors[i], flow):
-            return True
-    return False

@@ -67,6 +67,11 @@ cdef inline bint is_extension(uint8_t protocol) noexcept nogil:
             or protocol == PROTOCOL_SHIM6)
 
 
+cdef inline uint8_t tos_of(const uint8_t* p) noexcept nogil:
+    """IPv4's TOS byte or IPv6's traffic class."""
+    return p[1] if p[0] >> 4 == 4 else <uint8_t>((load16(p) >> 4) & 0xff)
+
+
 cdef inline bint ip_parse(const uint8_t* p, uint32_t length, bint outbound, ip_t* ip, flow_t* flow) noexcept nogil:
     """False where the header is cut short or its lengths lie. Bytes behind the IP length are not an error here."""
     if length < 20:

@@ -1,6 +1,8 @@
-"""An opened provider: its table of functions and what one worker's thread needs of it."""
+"""An opened provider, and making a cipher context of a suite and keys."""
 
-from fastesp.engine.aead cimport provider_t
+from libc.stdint cimport uint8_t, uint32_t
+
+from fastesp.engine.aead cimport crypt_t, provider_t
 
 
 cdef class Provider:
@@ -8,3 +10,16 @@ cdef class Provider:
     cdef void* state
     cdef readonly str name
     cdef readonly str version
+
+
+cdef class KeyCopy:
+    cdef uint8_t data[128]
+    cdef uint32_t length
+
+    cdef int take(self, const uint8_t* data, Py_ssize_t length) except -1
+
+
+# Index of the provider that made `crypt`. Raises ValueError.
+cdef int make_crypt(
+    tuple providers, object suite, KeyCopy key, KeyCopy integrity_key, bint sealing, bint esn, bint ah, crypt_t* crypt
+) except -1

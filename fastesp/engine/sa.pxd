@@ -26,6 +26,7 @@ cdef enum:
     SA_COPY_DSCP = 32
     SA_RANDOM_IV = 64       # CBC: unpredictable (RFC 3602 section 3)
     SA_COUNTER_IV = 128     # epoch and counter
+    SA_NAT = 256            # transport mode: upper checksums have to be made anew
 
 cdef enum:
     EVENT_SOFT = 1

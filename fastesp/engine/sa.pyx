@@ -7,16 +7,13 @@
 4. `forget` wipes keys and state and frees the slot.
 """
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memmove, memset
 
-from fastesp.engine.aead cimport request_t
 from fastesp.engine.openssl cimport OPENSSL_cleanse, RAND_bytes
-from fastesp.engine.providers cimport Provider
-from fastesp.engine.replay cimport REPLAY_WINDOW_MAX, replay_words
+from fastesp.engine.providers cimport KeyCopy, make_crypt
+from fastesp.engine.replay cimport REPLAY_WINDOW_MAX, replay_t, replay_words
 from fastesp.engine.selector cimport selector_read, selector_t
 from fastesp.engine.verdict cimport VERDICT_COUNT
 
@@ -25,9 +22,6 @@ import secrets
 import numpy as np
 
 from fastesp.engine.suites import sizes_of
-
-cdef extern from "Python.h":
-    Py_ssize_t Py_REFCNT(object value)
 
 COUNTERS = np.dtype([("packets", "u8"), ("bytes", "u8"), ("last", "u8")])
 """Counters of one SA as NumPy sees them; ``last`` in monotonic nanoseconds, 0: never."""
@@ -49,44 +43,6 @@ cdef class Sa:
 
     def __repr__(self):
         return f"<Sa {self.state.spi:08x}>"
-
-
-cdef class KeyCopy:
-    """A private copy of key material for as long as a context is made of it; wiped after."""
-
-    cdef uint8_t data[128]
-    cdef uint32_t length
-
-    def __init__(self, object key):
-        cdef Py_buffer buffer
-        cdef bytes copy
-        if key is None:
-            return
-        if PyObject_CheckBuffer(key):
-            PyObject_GetBuffer(key, &buffer, PyBUF_SIMPLE)
-            try:
-                self.take(<const uint8_t*>buffer.buf, buffer.len)
-            finally:
-                PyBuffer_Release(&buffer)
-            return
-        copy = bytes(key)
-        try:
-            self.take(<const uint8_t*>PyBytes_AS_STRING(copy), PyBytes_GET_SIZE(copy))
-        finally:
-            # Ours alone, made a line ago: nobody else sees it change.
-            if Py_REFCNT(copy) == 1 and PyBytes_GET_SIZE(copy) > 1:
-                OPENSSL_cleanse(PyBytes_AS_STRING(copy), PyBytes_GET_SIZE(copy))
-
-    cdef int take(self, const uint8_t* data, Py_ssize_t length) except -1:
-        if length > <Py_ssize_t>sizeof(self.data):
-            raise ValueError(f"key material of {length} bytes: no algorithm takes that much")
-        if length:
-            memcpy(self.data, data, length)
-        self.length = <uint32_t>length
-        return 0
-
-    def __dealloc__(self):
-        OPENSSL_cleanse(self.data, sizeof(self.data))
 
 
 cdef void sa_wipe(sa_t* sa) noexcept nogil:
@@ -163,6 +119,7 @@ cdef class SaTable:
         uint32_t tfc_padding=0,
         uint32_t mtu=0,
         uint32_t mss=0,
+        bint nat=False,
         bint copy_df=True,
         bint copy_ecn=True,
         bint copy_dscp=True,
@@ -172,7 +129,8 @@ cdef class SaTable:
 
         ``key`` ends with the salt where the suite has one. ``epoch`` (outbound, 16 bits) must differ between any two
         loads of one key: it is the upper part of the IV. ``local`` and ``remote`` are the outer addresses; transport
-        mode and AH need them. Raises :class:`ValueError` that names the value at fault.
+        mode and AH need them. ``nat`` (transport mode): a NAT changed the addresses, so that TCP's and UDP's checksums are
+        made anew. Raises :class:`ValueError` that names the value at fault.
         """
         cdef Sa prepared = Sa.__new__(Sa)
         cdef sa_t* sa = &prepared.state
@@ -183,6 +141,7 @@ cdef class SaTable:
             (SA_AH if is_value(protocol, 51, (50, 51), "protocol") else 0)
             | (SA_TRANSPORT if is_value(mode, "transport", ("tunnel", "transport"), "mode") else 0)
             | (SA_ESN if esn else 0)
+            | (SA_NAT if nat else 0)
             | (SA_COPY_DF if copy_df else 0)
             | (SA_COPY_ECN if copy_ecn else 0)
             | (SA_COPY_DSCP if copy_dscp else 0)
@@ -289,11 +248,20 @@ cdef class SaTable:
         return sa.replay.top if self.inbound else sa.sequence
 
     def advance(self, uint32_t slot, uint64_t sequence):
-        """Outbound: go on after ``sequence``; only ever forwards, since a number stands for a nonce."""
+        """Go on behind ``sequence``, when an SA is taken over; only ever forwards, since a number stands for a nonce.
+
+        Inbound: nothing up to it is accepted any more.
+        """
         cdef sa_t* sa = self.live(slot)
-        if sequence < sa.sequence:
-            raise ValueError(f"sequence numbers go forwards: {sequence} is below {sa.sequence}")
-        sa.sequence = sequence
+        cdef uint64_t now = sa.replay.top if self.inbound else sa.sequence
+        if sequence < now:
+            raise ValueError(f"sequence numbers go forwards: {sequence} is below {now}")
+        if not self.inbound:
+            sa.sequence = sequence
+        elif sa.replay.window:
+            sa.replay.top = sequence
+            memset(sa.replay.ring, 0xff, (<size_t>sa.replay.mask + 1) * sizeof(uint64_t))
+            clear_above(&sa.replay)
 
     cdef sa_t* live(self, uint32_t slot) except NULL:
         if slot >= self.fresh or self.slots[slot].state == SA_FREE:
@@ -402,6 +370,11 @@ cdef void sa_next_checks(sa_t* sa) noexcept nogil:
     sa.sequence_check = min(sa.sequence_soft, sa.sequence_stop) if sa.sequence_soft else sa.sequence_stop
 
 
+cdef void clear_above(replay_t* replay) noexcept nogil:
+    """Bits of the top's own word that stand for numbers yet to come."""
+    replay.ring[(replay.top >> 6) & replay.mask] &= ~<uint64_t>0 >> (63 - (replay.top & 63))
+
+
 # ---- values ----------------------------------------------------------------------------------------------------
 
 
@@ -485,34 +458,12 @@ cdef int set_lifetime(SaTable table, sa_t* sa, object lifetime) except -1:
 
 
 cdef int set_suite(SaTable table, sa_t* sa, object suite, KeyCopy key, KeyCopy integrity_key) except -1:
-    cdef request_t request
-    cdef Provider provider
-    cdef int at
-    cipher, integrity = sizes_of(suite.encryption, suite.key_bits, suite.integrity, ah=bool(sa.flags & SA_AH))
-    if key.length != (0 if sa.flags & SA_AH else suite.key_bits // 8 + (cipher.salt if suite.key_bits else 0)):
-        raise ValueError(
-            f"'{suite.encryption}' with {suite.key_bits} bits takes {suite.key_bits // 8} bytes of key and "
-            f"{cipher.salt} of salt, not {key.length} bytes"
-        )
-    if integrity is not None and integrity_key.length not in {size + integrity.salt for size in integrity.key}:
-        raise ValueError(f"'{suite.integrity}' takes a key of {integrity.key} bytes, not {integrity_key.length}")
-    sa.iv_length = cipher.iv if integrity is None or not sa.flags & SA_AH else integrity.iv
+    cdef bint ah = sa.flags & SA_AH != 0
+    cipher, integrity = sizes_of(suite.encryption, suite.key_bits, suite.integrity, ah=ah)
+    sa.iv_length = cipher.iv
     sa.icv_length = cipher.icv if integrity is None else integrity.icv
     sa.align = max(4, cipher.block)
     sa.flags |= SA_RANDOM_IV if sa.iv_length == 16 else SA_COUNTER_IV if sa.iv_length == 8 else 0
-    memset(&request, 0, sizeof(request))
-    request.encryption = cipher.number
-    request.integrity = 0 if integrity is None else integrity.number
-    request.key = key.data
-    request.key_length = key.length
-    request.integrity_key = integrity_key.data
-    request.integrity_key_length = integrity_key.length
-    request.sealing = not table.inbound
-    request.esn = sa.flags & SA_ESN != 0
-    request.ah = sa.flags & SA_AH != 0
-    for at, provider in enumerate(table.providers):
-        if provider.table.create(provider.state, &request, &sa.crypt):
-            sa.provider = at
-            return 0
-    names = ", ".join(provider.name for provider in table.providers)
-    raise ValueError(f"no crypto provider here ({names}) does {suite.encryption} {suite.integrity}".rstrip())
+    sa.provider = <uint8_t>make_crypt(
+        table.providers, suite, key, integrity_key, not table.inbound, sa.flags & SA_ESN != 0, ah, &sa.crypt)
+    return 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Encryption:
-    """A cipher. ``salt``, ``iv``, ``icv``, ``block`` in bytes; ``icv`` is zero where a separate integrity algorithm is needed."""
+    """A cipher. ``salt``, ``iv``, ``icv``, ``block`` in bytes; ``icv`` 0: an integrity algorithm stands beside it."""
 
     number: int
     key_bits: tuple[int, ...]
@@ -24,13 +24,11 @@ class Encryption:
 
 @dataclass(frozen=True, slots=True)
 class Integrity:
-    """An authentication algorithm. ``key`` and ``icv`` in bytes; ``iv`` precedes the ICV within AH (RFC 4543 section 5)."""
+    """An authentication algorithm. ``key`` and ``icv`` in bytes."""
 
     number: int
-    key: tuple[int, ...]
+    key: int
     icv: int
-    salt: int = 0
-    iv: int = 0
 
 
 AES = (128, 192, 256)
@@ -47,11 +45,10 @@ ENCRYPTION: dict[str, Encryption] = {
 }
 
 INTEGRITY: dict[str, Integrity] = {
-    "hmac-sha1": Integrity(2, (20,), icv=12),  # RFC 2404
-    "aes-gmac": Integrity(9, (16, 24, 32), icv=16, salt=4, iv=8),  # RFC 4543, AH only
-    "hmac-sha2-256": Integrity(12, (32,), icv=16),  # RFC 4868
-    "hmac-sha2-384": Integrity(13, (48,), icv=24),
-    "hmac-sha2-512": Integrity(14, (64,), icv=32),
+    "hmac-sha1": Integrity(2, 20, icv=12),  # RFC 2404
+    "hmac-sha2-256": Integrity(12, 32, icv=16),  # RFC 4868
+    "hmac-sha2-384": Integrity(13, 48, icv=24),
+    "hmac-sha2-512": Integrity(14, 64, icv=32),
 }
 
 SUITES: frozenset[str] = frozenset(ENCRYPTION) | frozenset(INTEGRITY)
@@ -79,6 +76,4 @@ def sizes_of(encryption: str, key_bits: int, integrity: str, *, ah: bool) -> tup
     if row is None:
         known = ", ".join(INTEGRITY)
         raise ValueError(f"'{encryption or 'AH'}' needs an integrity algorithm, not '{integrity}' (known: {known})")
-    if integrity == "aes-gmac" and not ah:
-        raise ValueError("'aes-gmac' is an integrity algorithm of AH; for ESP name it as the encryption (RFC 4543)")
     return cipher, row

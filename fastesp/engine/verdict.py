@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class Verdict(IntEnum):
-    """Zero goes on; any other value ends the packet's way and is counted under it. For C the same list is verdict.pxd."""
+    """Zero goes on; any other value ends the packet's way and is counted under it. For C: verdict.pxd."""
 
     OK = 0
     BAD_LENGTH = 1
