@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from ipaddress import IPv4Address, IPv6Address
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from ike.config import AddressTemplate, AuthRound, Connection
 from ike.credentials import public_key_bytes
+from ike.crypto.x509 import certificate_has, certificate_identities, certificate_matches
 from ike.wire.constants import IdType
 from ike.wire.identity import Identity
 
@@ -118,8 +118,8 @@ def _check_own(
     if public_key_bytes(certificate) not in keys:
         message = f"no private key belongs to the certificate '{name}'"
         problems.add(at, message, "put it into private, rsa, ecdsa, pkcs8 or pkcs12", code="config-no-key")
-    if identity is not None and not names_identity(certificate, identity):
-        names = ", ".join(str(one) for one in identities_of(certificate))
+    if identity is not None and not certificate_has(certificate, identity):
+        names = ", ".join(str(one) for one in certificate_identities(certificate))
         message = f"the certificate does not name '{identity}': peers will refuse it"
         hint = f"it names {names}"
         severity = problems.warn if identity.id_type == IdType.KEY_ID else problems.add
@@ -136,25 +136,28 @@ def _check_unnamed(
     if identity is None:
         message = "auth = pubkey, and neither 'certs' nor 'id' says with which certificate"
         problems.add(section.place("auth"), message, "add: certs = my-cert.pem", code="config-no-cert")
-    elif not any(names_identity(certificate, identity) for certificate in own):
+    elif not any(certificate_has(certificate, identity) for certificate in own):
         message = f"there is no certificate with a private key for '{identity}'"
-        near = did_you_mean(str(identity), [str(one) for certificate in own for one in identities_of(certificate)])
+        near = did_you_mean(
+            str(identity), [str(one) for certificate in own for one in certificate_identities(certificate)]
+        )
         problems.add(section.place("id"), message, near or "add: certs = my-cert.pem", code="config-no-cert")
 
 
 # The peer's certificates.
 
 
-def check_peer_certificates(connection: Connection, values: Values, files: FileCredentials, problems: Problems) -> None:
-    """A remote round with ``auth = pubkey`` needs something to verify the peer with."""
+def check_peer_certificates(
+    connection: Connection, values: Values, files: FileCredentials, anchored: bool, problems: Problems
+) -> None:
+    """A remote round with ``auth = pubkey`` needs something to verify the peer with: a trust anchor, mostly."""
     keys = {public_key_bytes(entry.key) for entry in files.keys}
-    anchors = [entry for entry in files.certificates if entry.kind == "x509ca"]
     others = [e for e in files.certificates if e.kind == "x509" and public_key_bytes(e.certificate) not in keys]
     for found, section in rounds_of(connection, values, "remote"):
         if found.auth != "pubkey":
             continue
         named = any(key in section for key in ("certs", "cacerts", "pubkeys")) or bool(section.sections)
-        if not (named or anchors or others or files.pubkeys):
+        if not (named or anchored or others or files.pubkeys):
             message = "there is nothing to verify the peer's certificate with: x509ca is empty"
             problems.add(section.place("auth"), message, "put the CA's certificate into x509ca", code="config-no-ca")
         if (found.id is None or found.id.is_any) and not (named or found.ca_id):
@@ -169,8 +172,8 @@ def _check_named(found: AuthRound, section: Values, problems: Problems) -> None:
     """Certificates that a remote round names: the peer's own, and CAs."""
     for certificate, at in _with_places(found.certs, section, "certs"):
         _check_dates(certificate, at, problems)
-        if found.id is not None and not any(one.matches(found.id) for one in identities_of(certificate)):
-            names = ", ".join(str(one) for one in identities_of(certificate))
+        if found.id is not None and not certificate_matches(certificate, found.id):
+            names = ", ".join(str(one) for one in certificate_identities(certificate))
             message = f"the peer's certificate does not name '{found.id}'"
             problems.add(section.place("id"), message, f"it names {names}", code="config-cert-identity")
     for certificate, at in _with_places(found.cacerts, section, "cacerts"):
@@ -189,30 +192,6 @@ def _with_places(
 
 
 # Certificates.
-
-
-def identities_of(certificate: x509.Certificate) -> list[Identity]:
-    """The identities that a certificate proves: its subject, and its subjectAltNames (RFC 4945 section 5.1)."""
-    found = [Identity.of_name(certificate.subject)] if list(certificate.subject) else []
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError):
-        return found
-    for name in names:
-        if isinstance(name, x509.DNSName):
-            found.append(Identity(IdType.FQDN, name.value.encode()))
-        elif isinstance(name, x509.RFC822Name):
-            found.append(Identity(IdType.RFC822_ADDR, name.value.encode()))
-        elif isinstance(name, x509.IPAddress) and isinstance(name.value, IPv4Address | IPv6Address):
-            found.append(Identity.of_address(name.value))
-        elif isinstance(name, x509.DirectoryName):
-            found.append(Identity.of_name(name.value))
-    return found
-
-
-def names_identity(certificate: x509.Certificate, identity: Identity) -> bool:
-    """Whether a certificate proves an identity of ours."""
-    return any(identity.matches(one) for one in identities_of(certificate))
 
 
 def is_ca(certificate: x509.Certificate) -> bool:

@@ -19,9 +19,10 @@ def check(
     pools: Sequence[Pool],
     shared: Sequence[Shared],
     files: FileCredentials,
+    anchored: bool,
     problems: Problems,
 ) -> None:
-    """All checks over a whole configuration of a file."""
+    """All checks over a whole configuration of a file; ``anchored`` is whether there is any trust anchor."""
     section = values.section("connections")
     check_shape(connections, section, problems)
     names = [pool.name for pool in pools]
@@ -31,7 +32,7 @@ def check(
         check_auth.check_ppk(connection, written, shared, problems)
         check_auth.check_preshared(connection, written, shared, problems)
         check_auth.check_own_certificates(connection, written, files, problems)
-        check_auth.check_peer_certificates(connection, written, files, problems)
+        check_auth.check_peer_certificates(connection, written, files, anchored, problems)
 
 
 def check_shape(connections: Sequence[Connection], section: Values, problems: Problems) -> None:

@@ -345,3 +345,10 @@ def test_settings_do_not_show_their_secrets(site):
     settings = load(site.conf(f"secrets {{ ike {{ {LONG}\n }} }}"))
     assert "0123456789" not in repr(settings)
     assert bytes(settings.shared[0].secret) == b"0123456789abcdef0123"
+
+
+def test_an_authority_named_by_absolute_path_is_an_anchor_too(site):
+    (site.path / "elsewhere").mkdir()
+    (site.path / "x509ca" / "ca.pem").rename(site.path / "elsewhere" / "ca.pem")
+    authority = f"authorities {{ ours {{ cacert = {site.path}/elsewhere/ca.pem\n }} }}"
+    assert told(site, (USES_CERTIFICATE % ("", "")) + authority) == []
