@@ -195,6 +195,7 @@ class Process:
         for name in (*changes.removed, *changes.changed):
             gateway.starter.forget(name)
         logger.info("connections: %s", changes)
+        gateway.complain((*changes.added, *changes.changed))
         await gateway.starter.loaded((*changes.added, *changes.changed))
         await gateway.plumbing.settled()
         return changes

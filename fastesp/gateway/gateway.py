@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from fastesp.config import Authority, Pool, Settings
 from fastesp.dataplane.base import (
@@ -44,6 +44,7 @@ from ike.events import (
 from ike.status import ChildSaInfo, IkeSaInfo
 from ike.wire.constants import ExchangeType
 
+from .ability import Ability
 from .adapter import IkeAdapter
 from .announce import Announcer
 from .failures import Failures
@@ -77,7 +78,8 @@ class Gateway:
         self.logbook = logbook
         self.dataplane = dataplane
         self.plumbing = plumbing
-        self.registry = Registry()
+        self.ability = Ability(dataplane.capabilities(), options.encap)
+        self.registry = Registry(self.ability.limit)
         self.vault = Vault()
         self.resolver = Resolver()
         self.failures = Failures(logbook)
@@ -111,6 +113,13 @@ class Gateway:
         self.vault.use_file(settings.credentials)
         self.pools = {**self.pools, **{pool.name: pool for pool in settings.pools}}
         self.authorities = {**self.authorities, **{authority.name: authority for authority in settings.authorities}}
+
+    def complain(self, names: Iterable[str]) -> None:
+        """Say what is configured and cannot be done here."""
+        for name in names:
+            connection = self.registry.get(name)
+            for line in self.ability.complaints(connection) if connection is not None else ():
+                self.logbook.say("CFG", 0, line, connection=name)
 
     @property
     def provider(self) -> str:

@@ -6,7 +6,7 @@ are the same when their frozen values are: loading again what did not change tou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from ike.config import AddressTemplate, Child, Connection
@@ -32,9 +32,10 @@ class Changes:
 
 
 class Registry:
-    """Connections by name."""
+    """Connections by name. ``limit`` leaves of a connection what this machine can do; the endpoint sees no more."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: Callable[[Connection], Connection] = lambda connection: connection) -> None:
+        self._limit = limit
         self._loaded: dict[str, Connection] = {}
         self._from_file: set[str] = set()
         self._addresses: Mapping[str, tuple[Address, ...]] = {}
@@ -61,7 +62,9 @@ class Registry:
     def resolved(self) -> tuple[Connection, ...]:
         """What the endpoint negotiates with: host names are addresses here, as far as they are known."""
         if self._resolved is None:
-            self._resolved = tuple(self._with_addresses(connection) for connection in self._loaded.values())
+            self._resolved = tuple(
+                self._limit(self._with_addresses(connection)) for connection in self._loaded.values()
+            )
         return self._resolved
 
     def put(self, connection: Connection) -> Changes:

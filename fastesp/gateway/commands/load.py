@@ -51,6 +51,7 @@ async def load_conn(gateway: Gateway, request: Request) -> Mapping[str, object]:
         gateway.logbook.say(
             "CFG", 1, f"{'replaced' if changes.changed else 'added'} vici connection: {connection.name}"
         )
+        gateway.complain((connection.name,))
         await gateway.starter.loaded((connection.name,))
     await gateway.plumbing.settled()
     return DONE
