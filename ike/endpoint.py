@@ -141,6 +141,12 @@ class Endpoint:
         """Delete an IKE SA and all it carries; one that is not up yet is given up at once."""
         self._sa(ike_id).terminate(now)
 
+    def forget_ike(self, ike_id: int, now: float) -> None:
+        """Give an IKE SA up at once, whatever the peer knows of it: it finds out by itself (RFC 7296 section 2.4)."""
+        sa = self._sa(ike_id)
+        sa.die("deleted", now)
+        sa.go_on(now)
+
     def terminate_child(self, child_id: int, now: float) -> None:
         """Delete one CHILD_SA."""
         self._sa_of_child(child_id).terminate_child(child_id, now)
@@ -165,7 +171,12 @@ class Endpoint:
 
     def ike_sas(self) -> list[IkeSaInfo]:
         """Every IKE SA with its CHILD_SAs, oldest first."""
-        return [sa.info() for sa in self._core.by_id.values() if sa.state is not State.DEAD]
+        return [sa.info() for sa in self._core.by_id.values() if sa.announced and sa.state is not State.DEAD]
+
+    def ike_sa(self, ike_id: int) -> IkeSaInfo | None:
+        """One IKE SA; also one that has just ended, as long as it answers repeated requests."""
+        sa = self._core.by_id.get(ike_id)
+        return sa.info() if sa is not None else None
 
     @property
     def half_open(self) -> int:

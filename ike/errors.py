@@ -42,5 +42,5 @@ class LocalError(IkeError):
     """Our configuration, our credentials or our caller."""
 
 
-class SilentDrop(IkeError):
+class SilentDrop(IkeError):  # noqa: N818 - reads as what happens
     """Unauthenticated garbage: counted under ``code``, never answered, never logged one by one."""

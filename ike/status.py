@@ -38,9 +38,10 @@ class ChildSaInfo:
 
 @dataclass(frozen=True, slots=True)
 class IkeSaInfo:
-    """An IKE SA. ``state`` is strongSwan's word: ``CONNECTING``, ``ESTABLISHED``, ``REKEYING``, ``REKEYED``, ``DELETING``.
+    """An IKE SA.
 
-    ``tasks`` says what it is waiting for, in prose, the exchange under way first.
+    ``state`` is strongSwan's word: ``CONNECTING``, ``ESTABLISHED``, ``REKEYING``, ``REKEYED``, ``DELETING``. ``tasks``
+    says what it is waiting for, in prose, the exchange under way first.
     """
 
     ike_id: int

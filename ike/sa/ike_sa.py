@@ -113,6 +113,7 @@ class IkeSa:
         "nat_remote",
         "opening",
         "path",
+        "predecessor",
         "reassembly",
         "rekey_at",
         "remote_id",
@@ -140,6 +141,8 @@ class IkeSa:
         """Where that came from: the half-open count is by source."""
         self.announced = True
         """Whether anybody was told of it: a replacement that loses against another comes and goes in silence."""
+        self.predecessor: IkeSa | None = None
+        """What it may replace, as long as that is not decided."""
         self.end = ""
         """Why it ends once the response under way is sent."""
         self.connection: Connection | None = None
@@ -370,7 +373,11 @@ class IkeSa:
         from .create_child_sa import RekeyChild
 
         child = self.children[child_id]
-        if child.state is ChildState.INSTALLED and self.state is State.ESTABLISHED:
+        if not child.sends:
+            # It replaces another one and the peer may not know of it yet: it would say CHILD_SA_NOT_FOUND.
+            child.rekey_at = now + self.core.timing.retry_interval
+            self.go_on(now)
+        elif child.state is ChildState.INSTALLED and self.state is State.ESTABLISHED:
             child.state = ChildState.REKEYING
             self.want(RekeyChild(child), now)
 

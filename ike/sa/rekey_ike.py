@@ -12,7 +12,8 @@ from ..errors import LocalError, PeerError
 from ..events import IkeSaRekeyed
 from ..records import Failure, Refused
 from ..wire.constants import ExchangeType, NotifyType, ProtocolId
-from ..wire.payloads import KePayload, NoncePayload, NotifyPayload, Payload, Proposal, SaPayload
+from ..wire.message import Message
+from ..wire.payloads import DeletePayload, KePayload, NoncePayload, NotifyPayload, Payload, Proposal, SaPayload
 from . import upkeep
 from .create_child_sa import MAX_RETRIES, other_method, put_off
 from .ike_sa_init import NONCE_LENGTH, specs_of
@@ -94,6 +95,7 @@ def adopt(sa: IkeSa, new: IkeSa, now: float) -> None:
     """``new`` goes on where ``sa`` ends: its CHILD_SAs and whatever was wanted of it move over."""
     new.gone_at = None
     new.announced = True
+    new.predecessor = None
     upkeep.start_timers(new, now)
     for child in sa.children.values():
         new.add_child(child)
@@ -107,6 +109,18 @@ def adopt(sa: IkeSa, new: IkeSa, now: float) -> None:
     sa.gone_at = now + sa.core.timing.delete_timeout
     sa.core.emit(IkeSaRekeyed(sa.ike_id, new.ike_id))
     new.go_on(now)
+
+
+def claim(new: IkeSa, message: Message, now: float) -> None:
+    """A request on a replacement that waits for the outcome of ours: the peer knows the outcome, and this one stays.
+
+    Unless it is a DELETE: then it is ours that stays, and its answer is still on its way.
+    """
+    old, new.predecessor = new.predecessor, None
+    closes = any(delete.protocol == ProtocolId.IKE for delete in message.all(DeletePayload))
+    if old is not None and not closes and old.state is State.ESTABLISHED:
+        adopt(old, new, now)
+        old.go_on(now)
 
 
 # The peer's request.
@@ -136,6 +150,7 @@ def answer(sa: IkeSa, turn: Turn) -> list[Payload]:
     new = _successor(sa, keys, spi_i, spi_r, turn.now, initiator=False)
     if ours is not None:
         ours.rival = (new, min(nonce.data, nonce_r))
+        new.predecessor = sa
     else:
         adopt(sa, new, turn.now)
     return [SaPayload((found.answer(spi_r),)), NoncePayload(nonce_r), KePayload(ke.method, public)]
@@ -179,6 +194,10 @@ def take_answer(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
         adopt(sa, rival[0], now)
         new.terminate(now)
         return ()
+    if rival is not None:
+        # The peer deletes it, if it ever learns that it is there.
+        rival[0].gone_at = now + sa.core.timing.delete_timeout
+        rival[0].go_on(now)
     adopt(sa, new, now)
     sa.gone_at = None
     sa.tasks.append(DeleteIke("rekeyed"))

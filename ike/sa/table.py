@@ -187,7 +187,7 @@ CHILDREN = (
         "The peer refuses to replace the IKE SA, or asks for another key exchange method.",
         UP, ANY, Kind.RESPONSE, X.CREATE_CHILD_SA,
         SEALED, NONE,
-        rekey_ike.take_refusal, (UP,), Purpose.REKEY_IKE, refusal=True,
+        rekey_ike.take_refusal, (UP, REPLACED), Purpose.REKEY_IKE, refusal=True,
     ),
     *(
         Row(
@@ -210,6 +210,12 @@ CHILDREN = (
 )  # fmt: skip
 
 INFORMING = (
+    Row(
+        "The peer tells, asks or deletes something; a replacement that waited for the outcome of ours may take over.",
+        UP, ANY, Kind.REQUEST, X.INFORMATIONAL,
+        SEALED, (frozenset(), _of(P.DELETE, P.CP)),
+        informational.answer, (UP, REPLACED, DEAD), Purpose.INFORM,
+    ),
     *(
         Row(
             "The peer tells, asks or deletes something.",
@@ -217,7 +223,7 @@ INFORMING = (
             SEALED, (frozenset(), _of(P.DELETE, P.CP)),
             informational.answer, (state, DEAD), Purpose.INFORM,
         )
-        for state in (UP, REPLACED, CLOSING)
+        for state in (REPLACED, CLOSING)
     ),
     *(
         Row(

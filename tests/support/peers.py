@@ -115,7 +115,8 @@ class Peer:
         self.events: list[Event] = []
         self.lines: list[str] = []
         self.installed: dict[int, ChildSaEstablished] = {}
-        self.sending: set[int] = set()
+        self.sending: list[int] = []
+        """CHILD_SAs that traffic may leave on; the last one does the work."""
 
     def _child_spi(self, protocol: int) -> int:
         assert protocol in (2, 3)
@@ -134,10 +135,11 @@ class Peer:
                 self.installed[event.child_id] = event
             elif isinstance(event, OutboundReady):
                 assert event.child_id in self.installed
-                self.sending.add(event.child_id)
+                self.sending.append(event.child_id)
             elif isinstance(event, ChildSaDeleted):
                 del self.installed[event.child_id]
-                self.sending.discard(event.child_id)
+                if event.child_id in self.sending:
+                    self.sending.remove(event.child_id)
 
     def of(self, kind: type) -> list:
         """Events of one class."""
@@ -206,6 +208,8 @@ class World:
         self.peers = {peer.address: peer for peer in peers}
         self.wire = wire or Wire()
         self.now = 1000.0
+        self.watch: Callable[[], None] | None = None
+        """Called after every step: what must hold at all times."""
         self._flying: list[_InFlight] = []
         self._order = 0
 
@@ -233,6 +237,8 @@ class World:
         end = self.now + seconds
         for _ in range(steps):
             self._collect()
+            if self.watch is not None:
+                self.watch()
             alarms = [(t, p) for p in self.peers.values() if (t := p.endpoint.next_timeout()) is not None]
             alarm = min((t for t, _ in alarms), default=float("inf"))
             arrival = self._flying[0].at if self._flying else float("inf")
@@ -275,6 +281,14 @@ def assert_mirrored(a: Peer, b: Peer) -> None:
             mirror.udp_encap,
             mirror.esn,
         )
+
+
+def assert_usable(a: Peer, b: Peer) -> None:
+    """Whatever either side sends now, the other can open."""
+    for sender, receiver in ((a, b), (b, a)):
+        assert sender.sending, "nothing to send on"
+        leaving = sender.installed[sender.sending[-1]]
+        assert leaving.outbound.spi in {e.inbound.spi for e in receiver.installed.values()}
 
 
 def psk_pair(
@@ -324,6 +338,7 @@ __all__ = [
     "Wire",
     "World",
     "assert_mirrored",
+    "assert_usable",
     "both",
     "connection",
     "esp",
