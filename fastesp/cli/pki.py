@@ -28,6 +28,15 @@ Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 KINDS = ("ecdsa-256", "ecdsa-384", "ecdsa-521", "ed25519", "rsa-2048", "rsa-3072", "rsa-4096")
 CURVES: dict[str, ec.EllipticCurve] = {"256": ec.SECP256R1(), "384": ec.SECP384R1(), "521": ec.SECP521R1()}
+WORDS = {
+    NameOID.EMAIL_ADDRESS: "E",
+    NameOID.SURNAME: "SN",
+    NameOID.SERIAL_NUMBER: "serialNumber",
+    NameOID.GIVEN_NAME: "G",
+    NameOID.TITLE: "T",
+}
+"""Words of swanctl.conf that RFC 4514 does not have."""
+
 CLOCK_SKEW = datetime.timedelta(hours=1)
 """A fresh certificate is valid on a peer whose clock runs late."""
 
@@ -131,9 +140,10 @@ def show(out: Output, file: Path) -> None:
 def _name(text: str) -> x509.Name:
     """``O=example, CN=site-a`` in the order it is written (RFC 4514 writes it the other way round)."""
     joined = ",".join(part.strip() for part in re.split(r"(?<!\\),", text))
-    overrides = {"E": NameOID.EMAIL_ADDRESS, "SN": NameOID.SERIAL_NUMBER}
     try:
-        reverse = x509.Name.from_rfc4514_string(joined if "=" in joined else f"CN={joined}", overrides)
+        reverse = x509.Name.from_rfc4514_string(
+            joined if "=" in joined else f"CN={joined}", {word: oid for oid, word in WORDS.items()}
+        )
     except ValueError as error:
         raise CommandError(
             Exit.USAGE, f"{text!r} is no name: {error}", hint="write it like 'O=example, CN=site-a'"
@@ -142,7 +152,7 @@ def _name(text: str) -> x509.Name:
 
 
 def _print(name: x509.Name) -> str:
-    return ", ".join(rdn.rfc4514_string() for rdn in name.rdns)
+    return ", ".join(rdn.rfc4514_string(WORDS) for rdn in name.rdns)
 
 
 def _stem(name: x509.Name) -> str:

@@ -26,8 +26,8 @@ MAX_ATTRIBUTES = 64
 
 KEYWORDS: dict[str, str] = {
     "CN": "2.5.4.3",
-    "S": "2.5.4.4",
-    "SN": "2.5.4.5",
+    "SN": "2.5.4.4",
+    "serialNumber": "2.5.4.5",
     "C": "2.5.4.6",
     "L": "2.5.4.7",
     "ST": "2.5.4.8",
@@ -50,40 +50,24 @@ KEYWORDS: dict[str, str] = {
     "unstructuredAddress": "1.2.840.113549.1.9.8",
     "DC": "0.9.2342.19200300.100.1.25",
     "UID": "0.9.2342.19200300.100.1.1",
-    "EN": "2.16.840.1.113730.3.1.3",
+    "employeeNumber": "2.16.840.1.113730.3.1.3",
     "ND": "0.2.262.1.10.7.20",
-    "TCGID": "1.3.6.1.4.1.419.10.1.1",
+    "TCGID": "1.3.6.1.4.1.1201.1.1.2.2.75",
 }
-"""What strongSwan prints; each is accepted too, in any case, beside the aliases below."""
+"""What strongSwan prints and reads (SN is the surname); letter case does not count. Dotted numbers are read too."""
 
 ALIASES = {
     "EMAIL": "E",
     "EMAILADDRESS": "E",
-    "SERIALNUMBER": "SN",
-    "SURNAME": "S",
-    "TITLE": "T",
-    "GIVENNAME": "G",
-    "GN": "G",
-    "INITIALS": "I",
-    "DESCRIPTION": "D",
-    "NAME": "N",
-    "EMPLOYEENUMBER": "EN",
+    "EN": "employeeNumber",
     "UN": "unstructuredName",
     "UA": "unstructuredAddress",
-    "COMMONNAME": "CN",
-    "COUNTRYNAME": "C",
-    "ORGANIZATIONNAME": "O",
-    "ORGANIZATIONALUNITNAME": "OU",
-    "LOCALITYNAME": "L",
-    "STATEORPROVINCENAME": "ST",
-    "DOMAINCOMPONENT": "DC",
-    "USERID": "UID",
 }
 
 _BY_KEYWORD = {keyword.upper(): oid for keyword, oid in KEYWORDS.items()}
 _BY_KEYWORD.update({alias: KEYWORDS[keyword] for alias, keyword in ALIASES.items()})
 _BY_OID = {oid: keyword for keyword, oid in KEYWORDS.items()}
-_IA5_ONLY = frozenset((KEYWORDS["E"], KEYWORDS["DC"]))
+_IA5_ONLY = frozenset((KEYWORDS["E"], KEYWORDS["unstructuredName"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +119,11 @@ class _Element(NamedTuple):
 def parse_name(text: str) -> bytes | None:
     """DER of a name written ``C=CH, O=x, CN=y`` or ``/C=CH/O=x/CN=y``; ``None`` where it is neither.
 
-    Backslash and double quotes protect a separator; a value may be ``*`` (wildcard) or ``#`` and hex.
+    Backslash and double quotes protect a separator; the value ``*`` is a wildcard.
     """
-    separators = "/" if text.lstrip().startswith("/") else ",;"
+    separator = "/" if text.lstrip().startswith("/") else ","
     relative: list[bytes] = []
-    for part in _split(text.strip().removeprefix("/") if separators == "/" else text, separators):
+    for part in _split(text.strip().removeprefix("/") if separator == "/" else text, separator):
         keyword, equals, value = part.partition("=")
         keyword = keyword.strip()
         oid = _BY_KEYWORD.get(keyword.upper()) or (keyword if _is_oid(keyword) else None)
@@ -205,32 +189,24 @@ def _encode_attribute(oid: str, value: str) -> bytes | None:
     encoded_oid = _encode_oid(oid)
     if encoded_oid is None:
         return None
-    if value.startswith("#"):
-        try:
-            content, tag = bytes.fromhex(value[1:]), UTF8_STRING
-        except ValueError:
-            return None
+    plain = _unescape(value)
+    if oid in _IA5_ONLY and plain.isascii():
+        tag = IA5_STRING
     else:
-        plain = _unescape(value)
-        if oid in _IA5_ONLY and plain.isascii():
-            tag = IA5_STRING
-        elif all(character in PRINTABLE for character in plain) or plain == "*":
-            tag = PRINTABLE_STRING
-        else:
-            tag = UTF8_STRING
-        try:
-            content = plain.encode(ENCODINGS[tag])
-        except UnicodeEncodeError:
-            return None
+        tag = PRINTABLE_STRING if all(character in PRINTABLE for character in plain) else UTF8_STRING
+    try:
+        content = plain.encode(ENCODINGS[tag])
+    except UnicodeEncodeError:
+        return None
     return _der(SEQUENCE, _der(OBJECT_ID, encoded_oid) + _der(tag, content))
 
 
-def _split(text: str, separators: str) -> list[str]:
+def _split(text: str, separator: str) -> list[str]:
     """The parts between separators that neither a backslash nor quotes protect; empty ones are left out."""
     parts: list[str] = [""]
     quoted = escaped = False
     for character in text:
-        if not escaped and not quoted and character in separators:
+        if not escaped and not quoted and character == separator:
             parts.append("")
             continue
         if character == '"' and not escaped:
@@ -255,9 +231,8 @@ def _unescape(value: str) -> str:
 
 
 def _escape(text: str) -> str:
-    """So that the text reads back; what no terminal should see becomes a question mark."""
-    out = "".join("\\" + c if c in ',;\\"' else c if c.isprintable() else "?" for c in text)
-    return "\\" + out if out.startswith("#") else out
+    """So that no value passes for another attribute; what no terminal should see becomes a question mark."""
+    return "".join("\\" + c if c in ',\\"' else c if c.isprintable() else "?" for c in text)
 
 
 def _is_oid(text: str) -> bool:

@@ -55,7 +55,7 @@ def test_text_reads_as_strongswan_reads_it(text: str, kind: int, data: bytes) ->
         "10.0.0.0/8",
         "10.0.0.1-10.0.0.9",
         "O=a\\, b, CN=x",
-        "ST=ZH, L=Rapperswil, OU=Sales, SN=17, UID=u, DC=org, E=a@b.org, G=Eve, S=Ames, T=Dr",
+        "ST=ZH, L=Rapperswil, OU=Sales, serialNumber=17, UID=u, DC=org, E=a@b.org, G=Eve, SN=Ames, T=Dr",
         "1.2.3.4=x",
         "O=Zürich",
     ],
@@ -72,7 +72,7 @@ def test_what_is_printed_reads_back(text: str) -> None:
         "C=CH,O=strongSwan,CN=peer",
         "/C=CH/O=strongSwan/CN=peer",
         'C=CH, O="strongSwan", CN=peer',
-        "c=CH; o=strongSwan; commonName=peer",
+        "c=CH,o=strongSwan ,cn=peer",
         "asn1dn:C=CH, O=strongSwan, CN=peer",
     ],
 )
