@@ -13,7 +13,8 @@ from .output import Output
 from .verb import verb
 
 if TYPE_CHECKING:
-    from fastesp.config import Problem, Settings
+    from fastesp.config import Problem
+    from fastesp.config.report import ConnectionReport, ProposalReport, Report
 
 DEFAULT_FILE = "/etc/swanctl/swanctl.conf"
 STYLES = {"error": "red", "warning": "yellow", "info": "dim"}
@@ -29,29 +30,23 @@ STYLES = {"error": "red", "warning": "yellow", "info": "dim"}
 @verb(gateway=False)
 def check(out: Output, file: Path, directory: Path | None) -> None:
     """Check FILE without root and without a gateway: every mistake, and what its connections will offer."""
-    from fastesp.config import ConfigurationError, load
+    from fastesp.config.report import explain
 
-    try:
-        settings = load(file, directory)
-    except ConfigurationError as error:
-        for problem in error.problems:
-            _show(out, problem)
-        count = len(error.errors)
+    report = explain(file, directory)
+    for problem in report.problems:
+        out.say(str(problem), style=STYLES.get(problem.severity, ""))
+    if not report.valid:
+        count = len(report.errors)
         raise CommandError(
             Exit.INVALID,
             f"{file}: {count} mistake{'' if count == 1 else 's'}; nothing of it would be applied",
             code="config-invalid",
-            details={"problems": [_as_json(problem) for problem in error.problems]},
-        ) from None
-    for problem in settings.warnings:
-        _show(out, problem)
-    out.result("check", {"file": str(file), "problems": [_as_json(p) for p in settings.warnings], **_summary(settings)})
-    _explain(out, settings)
-    out.say(Text("✔ ", style="bold green") + Text(f"{file} is valid"))
-
-
-def _show(out: Output, problem: Problem) -> None:
-    out.say(str(problem), style=STYLES.get(problem.severity, ""))
+            details={"problems": [_as_json(problem) for problem in report.problems]},
+        )
+    out.result("check", report.as_dict() | {"problems": [_as_json(problem) for problem in report.problems]})
+    for connection in report.connections:
+        _explain(out, connection)
+    _verdict(out, report)
 
 
 def _as_json(problem: Problem) -> dict[str, object]:
@@ -66,60 +61,42 @@ def _as_json(problem: Problem) -> dict[str, object]:
     }
 
 
-def _summary(settings: Settings) -> dict[str, object]:
-    """What the file comes to. No secret is in it: names and numbers alone."""
-    return {
-        "connections": [
-            {
-                "name": connection.name,
-                "proposals": [str(spec) for spec in connection.proposals],
-                "local_id": [str(auth.id) if auth.id else "" for auth in connection.local],
-                "remote_id": [str(auth.id) if auth.id else "%any" for auth in connection.remote],
-                "children": [
-                    {
-                        "name": child.name,
-                        "mode": child.mode.value,
-                        "start_action": child.start_action.value,
-                        "proposals": [str(spec) for spec in child.proposals],
-                        "local_ts": [str(ts.selector or "dynamic") for ts in child.local_ts],
-                        "remote_ts": [str(ts.selector or "dynamic") for ts in child.remote_ts],
-                    }
-                    for child in connection.children
-                ],
-            }
-            for connection in settings.connections
-        ],
-        "secrets": len(settings.shared),
-        "private_keys": len(settings.keys),
-        "certificates": len(settings.certificates),
-        "authorities": len(settings.authorities),
-        "pools": [pool.name for pool in settings.pools],
-    }
+def _explain(out: Output, connection: ConnectionReport) -> None:
+    """A connection as it will be negotiated: who proves what, what is offered, what passes."""
+    ours, theirs = (
+        ", ".join(f"{one.auth} as {one.identity}" for one in connection.rounds if one.side == side)
+        for side in ("local", "remote")
+    )
+    out.say(Text(connection.name, style="bold") + Text(f": we prove {ours}; the peer {theirs}"))
+    out.say(f"  {', '.join(connection.local_addrs)} to {', '.join(connection.remote_addrs)}")
+    _offer(out, "  IKE", connection.proposals)
+    for child in connection.children:
+        selectors = f"{' '.join(child.local_ts)} === {' '.join(child.remote_ts)}"
+        mode = "" if child.mode == "tunnel" else f"{child.mode} mode, "
+        line = f": {selectors}, {mode}{_start(child.start_action)}"
+        if child.mode in ("pass", "drop"):
+            line = f": {selectors}, {'passes unprotected' if child.mode == 'pass' else 'is dropped'}"
+        out.say(Text(f"  {child.name}", style="bold") + Text(line))
+        if child.mode not in ("pass", "drop"):
+            _offer(out, f"    {child.protocol}", child.proposals)
 
 
-def _explain(out: Output, settings: Settings) -> None:
-    for connection in settings.connections:
-        ours = ", ".join(f"{auth.auth} as {auth.id or 'its certificate or address'}" for auth in connection.local)
-        theirs = ", ".join(f"{auth.auth} as {auth.id or '%any'}" for auth in connection.remote)
-        out.say(Text(connection.name, style="bold") + Text(f": we prove {ours}; the peer {theirs}"))
-        out.say(f"  IKE  {', '.join(str(spec) for spec in connection.proposals)}")
-        for child in connection.children:
-            local, remote = (
-                " ".join(str(ts.selector or "dynamic") for ts in side) for side in (child.local_ts, child.remote_ts)
-            )
-            out.say(
-                Text(f"  {child.name}", style="bold")
-                + Text(f": {local} === {remote}, {_start(child.start_action.value)}")
-            )
-            out.say(f"    ESP  {', '.join(str(spec) for spec in child.proposals)}")
-    counts = {
-        "connection": len(settings.connections),
-        "secret": len(settings.shared),
-        "private key": len(settings.keys),
-        "certificate": len(settings.certificates),
-        "pool": len(settings.pools),
-    }
-    out.say(", ".join(f"{count} {what}{'' if count == 1 else 's'}" for what, count in counts.items() if count))
+def _offer(out: Output, what: str, proposals: tuple[ProposalReport, ...]) -> None:
+    """Each proposal on a line; the algorithms kind by kind where there is a choice, the preferred first."""
+    for number, proposal in enumerate(proposals, 1):
+        if all(len(names) == 1 for names in proposal.algorithms.values()):
+            out.say(f"{what}  {proposal.text}")
+            continue
+        out.say(f"{what}  proposal {number}:")
+        for kind, names in proposal.algorithms.items():
+            out.say(f"{' ' * len(what)}    {kind}: {', '.join(names)}")
+
+
+def _verdict(out: Output, report: Report) -> None:
+    out.say(", ".join(f"{count} {what}{'' if count == 1 else 's'}" for what, count in report.counts.items() if count))
+    flaws = {"weak": len(report.weak), "without a chance to work": len(report.hopeless)}
+    said = ", ".join(f"{count} {what}" for what, count in flaws.items() if count)
+    out.say(Text("✔ ", style="bold green") + Text(f"{report.file} is valid" + (f"; {said}, see above" if said else "")))
 
 
 def _start(action: str) -> str:

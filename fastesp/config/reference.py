@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .schema import ROOT, Key, SectionRule
+from .strongswan_conf import defaults
 
-BEGIN, END = "<!-- keys: begin -->", "<!-- keys: end -->"
+KEYS = ("<!-- keys: begin -->", "<!-- keys: end -->")
+DAEMON = ("<!-- daemon: begin -->", "<!-- daemon: end -->")
 PLACEHOLDERS = {
     "connections": "<conn>",
     "children": "<child>",
@@ -58,11 +60,22 @@ def tables() -> str:
     return "\n".join(lines).strip() + "\n"
 
 
+def daemon_table() -> str:
+    """The options of strongswan.conf that are read."""
+    lines = ["| key of `charon` | default |", "|---|---|"]
+    for name, default in defaults().items():
+        shown = ("yes" if default else "no") if isinstance(default, bool) else default
+        lines.append(f"| `{name}` | {f'`{shown}`' if shown != '' else ''} |")
+    return "\n".join(lines) + "\n"
+
+
 def page(text: str) -> str:
-    """``text`` with the tables between its two marks."""
-    head, _, rest = text.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    return f"{head}{BEGIN}\n\n{tables()}\n{END}{tail}"
+    """``text`` with the tables between their marks."""
+    for (begin, end), table in ((KEYS, tables()), (DAEMON, daemon_table())):
+        head, _, rest = text.partition(begin)
+        _, _, tail = rest.partition(end)
+        text = f"{head}{begin}\n\n{table}\n{end}{tail}"
+    return text
 
 
 def main(path: str = "docs/swanctl-conf.md") -> None:

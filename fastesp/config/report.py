@@ -5,8 +5,8 @@ Plain values only, made for JSON; the command line renders them for people. Need
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,8 @@ class Report:
     file: str
     connections: tuple[ConnectionReport, ...]
     problems: tuple[Problem, ...]
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """How many of each thing the file and its directories bring."""
 
     @property
     def valid(self) -> bool:
@@ -130,11 +132,11 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         """For JSON. The keys are an interface: they are added to, never changed."""
         return {
-            "version": 1,
             "file": self.file,
             "valid": self.valid,
             "problems": [asdict(problem) for problem in self.problems],
             "connections": [asdict(connection) for connection in self.connections],
+            "counts": dict(self.counts),
         }
 
 
@@ -149,7 +151,14 @@ def explain(path: Path | str, directory: Path | str | None = None) -> Report:
 
 def explain_settings(settings: Settings, name: str) -> Report:
     """The same for settings that are there already."""
-    return Report(name, tuple(_connection(one) for one in settings.connections), settings.warnings)
+    counts = {
+        "connection": len(settings.connections),
+        "secret": len(settings.shared),
+        "private key": len(settings.keys),
+        "certificate": len(settings.certificates),
+        "pool": len(settings.pools),
+    }
+    return Report(name, tuple(_connection(one) for one in settings.connections), settings.warnings, counts)
 
 
 def _connection(connection: Connection) -> ConnectionReport:

@@ -116,6 +116,16 @@ def _kinds() -> dict[str, Kind]:
     return found | dict.fromkeys(_TIMES, v.TIME)
 
 
+def defaults() -> dict[str, Any]:
+    """Every option that is read, in dot notation below ``charon``, with its default."""
+    blank = Daemon()
+    found = {name: getattr(blank, name) for name in blank.__dataclass_fields__ if name not in _SPECIAL}
+    log = LogFile("")
+    files = {f"filelog.<name>.{name}": getattr(log, name) for name in log.__dataclass_fields__ if name != "levels"}
+    numbered = dict.fromkeys(_NUMBERED, "")
+    return found | numbered | {"plugins.vici.socket": ""} | files | {"filelog.<name>.<subsystem>": "default"}
+
+
 def load_strongswan_conf(path: Path | str) -> Daemon:
     """The daemon's options. Raises :class:`ConfigurationError` for a file that cannot be read, or a bad value in it."""
     problems = Problems()
