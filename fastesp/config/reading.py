@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .problems import Place, Problems, did_you_mean
-from .schema import Key, SectionRule
+from .schema import CHILD, CONNECTION, LOCAL, REMOTE, Key, SectionRule
 from .tree import Section, Setting
 from .values import BadValueError, text_or_bytes
 
@@ -126,8 +126,6 @@ def _unknown_section(section: Section, rule: SectionRule, problems: Problems) ->
 
 def _belongs(name: str) -> str:
     """Where a key or section that stands in the wrong place has its own."""
-    from .schema import CHILD, CONNECTION, LOCAL, REMOTE
-
     homes = (("a connection", CONNECTION), ("a child", CHILD), ("a local section", LOCAL), ("a remote section", REMOTE))
     found = [
         home
@@ -180,7 +178,7 @@ def _texts(setting: Setting, key: Key, problems: Problems) -> Iterator[tuple[str
         yield whole, setting.place()
         return
     offset = 0
-    for part in text_or_bytes_or_empty(whole).split(","):
+    for part in _whole_text(whole).split(","):
         text = part.strip()
         at = setting.place(offset + len(part) - len(part.lstrip()))
         offset += len(part) + 1
@@ -188,6 +186,6 @@ def _texts(setting: Setting, key: Key, problems: Problems) -> Iterator[tuple[str
             yield text, at
 
 
-def text_or_bytes_or_empty(item: str | bytes) -> str:
+def _whole_text(item: str | bytes) -> str:
     """The text of a list that arrived in one piece; what is not UTF-8 is replaced, and then refused by its reader."""
     return item if isinstance(item, str) else item.decode("utf-8", "replace")

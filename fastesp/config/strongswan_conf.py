@@ -47,39 +47,18 @@ class Daemon:
     retransmit_base: float = 1.8
     retransmit_timeout: float = 4.0
     retransmit_tries: int = 5
-    retransmit_jitter: int = 0
-    """Percent."""
     retransmit_limit: float = 0.0
     half_open_timeout: float = 30.0
     cookie_threshold: int = 30
     cookie_threshold_ip: int = 3
-    block_threshold: int = 5
     init_limit_half_open: int = 0
-    ikesa_limit: int = 0
     dos_protection: bool = True
-    initiator_only: bool = False
     port: int = 500
     port_nat_t: int = 4500
-    keep_alive: float = 20.0
     fragment_size: int = 1280
-    max_packet: int = 10000
     install_routes: bool = True
-    install_virtual_ip: bool = True
-    install_virtual_ip_on: str = ""
     routing_table: int = 220
     routing_table_prio: int = 220
-    make_before_break: bool = False
-    follow_redirects: bool = True
-    hash_and_url: bool = False
-    prefer_configured_proposals: bool = True
-    delete_rekeyed_delay: float = 5.0
-    close_ike_on_child_failure: bool = False
-    inactivity_close_ike: bool = False
-    retry_initiate_interval: float = 0.0
-    dns: tuple[str, ...] = ()
-    nbns: tuple[str, ...] = ()
-    user: str = ""
-    group: str = ""
     vici_socket: str = ""
     """``plugins.vici.socket``; empty: where swanctl looks."""
     filelog: tuple[LogFile, ...] = ()
@@ -99,9 +78,8 @@ def _decimal(text: str) -> float:
 
 _DECIMAL = Kind("number", _decimal)
 _KINDS: Mapping[type, Kind] = {bool: v.BOOLEAN, int: v.NUMBER, str: v.TEXT}
-_TIMES = ("half_open_timeout", "keep_alive", "delete_rekeyed_delay", "retry_initiate_interval")
-_SPECIAL = ("dns", "nbns", "vici_socket", "filelog", "remarks")
-_NUMBERED = {"dns1": "dns", "dns2": "dns", "nbns1": "nbns", "nbns2": "nbns"}
+_TIMES = ("half_open_timeout",)
+_SPECIAL = ("vici_socket", "filelog", "remarks")
 
 
 def _kinds() -> dict[str, Kind]:
@@ -122,8 +100,7 @@ def defaults() -> dict[str, Any]:
     found = {name: getattr(blank, name) for name in blank.__dataclass_fields__ if name not in _SPECIAL}
     log = LogFile("")
     files = {f"filelog.<name>.{name}": getattr(log, name) for name in log.__dataclass_fields__ if name != "levels"}
-    numbered = dict.fromkeys(_NUMBERED, "")
-    return found | numbered | {"plugins.vici.socket": ""} | files | {"filelog.<name>.<subsystem>": "default"}
+    return found | {"plugins.vici.socket": ""} | files | {"filelog.<name>.<subsystem>": "default"}
 
 
 def load_strongswan_conf(path: Path | str) -> Daemon:
@@ -144,7 +121,6 @@ class _Reader:
     def __init__(self, problems: Problems) -> None:
         self.problems = problems
         self.found: dict[str, Any] = {}
-        self.numbered: dict[str, dict[str, str]] = {"dns": {}, "nbns": {}}
         self.logs: dict[str, LogFile] = {}
         self.kinds = _kinds()
         self.foreign: list[tuple[str, Place]] = []
@@ -154,9 +130,6 @@ class _Reader:
         if self.foreign:
             names = ", ".join(sorted({name for name, _ in self.foreign}))
             self.problems.inform(self.foreign[0][1], f"read, and without a meaning for this gateway: {names}")
-        for name, by_key in self.numbered.items():
-            if by_key:
-                self.found[name] = tuple(by_key[key] for key in sorted(by_key))
         return self.found | {"filelog": tuple(self.logs.values())}
 
     def daemon(self, section: Section) -> None:
@@ -166,8 +139,6 @@ class _Reader:
                 continue
             if setting.name in self.kinds:
                 self.read(setting, self.kinds[setting.name], self.found)
-            elif setting.name in _NUMBERED:
-                self.numbered[_NUMBERED[setting.name]][setting.name] = text_or_bytes(setting.items[0])
             else:
                 self.unknown(setting, section.name)
         for name, below in section.sections.items():
@@ -231,7 +202,7 @@ class _Reader:
 
     def unknown(self, setting: Setting, section: str) -> None:
         """A key of charon's that means nothing here, or a misspelt one of ours: the hint is for the latter."""
-        hint = did_you_mean(setting.name, [*self.kinds, *_NUMBERED])
+        hint = did_you_mean(setting.name, self.kinds)
         close = hint and setting.name not in FOREIGN
         if close:
             self.problems.warn(setting.at, f"unknown key '{setting.name}'", hint, code="config-unknown-key")
@@ -239,64 +210,21 @@ class _Reader:
             self.foreign.append((f"{section}.{setting.name}", setting.at))
 
 
-FOREIGN = frozenset(
-    [
-        "accept_private_algs",
-        "accept_unencrypted_mainmode_messages",
-        "cache_crls",
-        "cert_cache",
-        "check_current_path",
-        "cisco_flexvpn",
-        "cisco_unity",
-        "delete_rekeyed",
-        "dh_exponent_ansi_x9_42",
-        "dlopen_use_rtld_now",
-        "flush_auth_cfg",
-        "force_eap_only_authentication",
-        "i_dont_care_about_security_and_use_aggressive_mode_psk",
-        "ignore_acquire_ts",
-        "ignore_routing_tables",
-        "ikesa_table_segments",
-        "ikesa_table_size",
-        "init_limit_job_load",
-        "integrity_test",
-        "interfaces_ignore",
-        "interfaces_use",
-        "keep_alive_dpd_margin",
-        "load",
-        "load_modular",
-        "max_ikev1_exchanges",
-        "multiple_authentication",
-        "plugin_dir",
-        "prefer_best_path",
-        "prefer_temporary_addrs",
-        "process_route",
-        "receive_delay",
-        "receive_delay_request",
-        "receive_delay_response",
-        "receive_delay_type",
-        "replay_window",
-        "reqid_base",
-        "reuse_ikesa",
-        "rdn_matching",
-        "rsa_pss",
-        "rsa_pss_trailerfield",
-        "send_delay",
-        "send_delay_request",
-        "send_delay_response",
-        "send_delay_type",
-        "send_vendor_id",
-        "signature_authentication",
-        "signature_authentication_constraints",
-        "spi_label",
-        "spi_mask",
-        "spi_min",
-        "spi_max",
-        "start-scripts",
-        "stop-scripts",
-        "threads",
-        "vip_wait",
-        "vendor_id",
-    ]
-)
+_WORDS = """
+    accept_private_algs accept_unencrypted_mainmode_messages block_threshold cache_crls cert_cache
+    check_current_path cisco_flexvpn cisco_unity close_ike_on_child_failure delete_rekeyed delete_rekeyed_delay
+    dh_exponent_ansi_x9_42 dlopen_use_rtld_now dns1 dns2 flush_auth_cfg follow_redirects
+    force_eap_only_authentication group hash_and_url i_dont_care_about_security_and_use_aggressive_mode_psk
+    ignore_acquire_ts ignore_routing_tables ikesa_limit ikesa_table_segments ikesa_table_size
+    inactivity_close_ike init_limit_job_load initiator_only install_virtual_ip install_virtual_ip_on
+    integrity_test interfaces_ignore interfaces_use keep_alive keep_alive_dpd_margin load load_modular
+    make_before_break max_ikev1_exchanges max_packet multiple_authentication nbns1 nbns2 plugin_dir
+    prefer_best_path prefer_configured_proposals prefer_temporary_addrs process_route rdn_matching receive_delay
+    receive_delay_request receive_delay_response receive_delay_type replay_window reqid_base retransmit_jitter
+    retry_initiate_interval reuse_ikesa rsa_pss rsa_pss_trailerfield send_delay send_delay_request
+    send_delay_response send_delay_type send_vendor_id signature_authentication
+    signature_authentication_constraints spi_label spi_mask spi_max spi_min start-scripts stop-scripts threads
+    user vendor_id vip_wait
+    """
+FOREIGN = frozenset(_WORDS.split())
 """Keys of charon's that are known, so that none of them is taken for a misspelt one of ours."""

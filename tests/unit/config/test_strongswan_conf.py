@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from fastesp.config import ConfigurationError
@@ -17,10 +19,6 @@ charon {
   port = 1500
   port_nat_t = 14500
   install_routes = no
-  make_before_break = yes
-  keep_alive = 30s
-  dns2 = 10.0.0.2
-  dns1 = 10.0.0.1
   threads = 16
   load_modular = yes
   plugins { vici { socket = unix:///run/x/charon.vici
@@ -55,10 +53,9 @@ def test_the_daemon_s_options_are_read_with_their_defaults(tmp_path) -> None:
     file.write_text(TEXT)
     options = load_strongswan_conf(file)
     assert (options.retransmit_timeout, options.retransmit_base, options.retransmit_tries) == (2.5, 1.5, 4)
-    assert (options.half_open_timeout, options.keep_alive, options.cookie_threshold) == (10, 30, 100)
+    assert (options.half_open_timeout, options.cookie_threshold) == (10, 100)
     assert (options.port, options.port_nat_t) == (1500, 14500)
-    assert (options.install_routes, options.make_before_break) == (False, True)
-    assert options.dns == ("10.0.0.1", "10.0.0.2")
+    assert options.install_routes is False
     assert options.vici_socket == "/run/x/charon.vici"
     assert options.cookie_threshold_ip == 3
     log = LogFile("/var/log/charon.log", 1, {"ike": 2, "knl": -1}, append=False, time_format="%b %e %T")
@@ -75,6 +72,13 @@ def test_what_has_no_meaning_here_is_named_once_and_without_its_value(tmp_path) 
         "charon.load_modular, charon.syslog, charon.threads, plugins.eap-radius.secret"
     )
     assert "hush" not in str(one)
+
+
+def test_every_option_that_is_read_is_used_by_the_gateway() -> None:
+    gateway = Path(__file__).parents[3] / "fastesp" / "gateway"
+    source = "".join(path.read_text() for path in gateway.rglob("*.py"))
+    for name in Daemon.__dataclass_fields__:
+        assert f'"{name}"' in source or f"daemon.{name}" in source, name
 
 
 def test_an_empty_file_gives_the_defaults(tmp_path) -> None:
