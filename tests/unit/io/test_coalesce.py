@@ -12,9 +12,11 @@ from fastesp.io.coalesce import coalesce
 
 
 def tcp(seq: int, body: bytes = bytes(100), **fields: object) -> Packet:
-    return IP(src="10.1.0.1", dst="10.2.0.1", flags="DF", id=1) / TCP(
-        **{"sport": 1, "dport": 2, "seq": seq, "ack": 7, "flags": "A", "window": 100, **fields}
-    ) / Raw(body)
+    return (
+        IP(src="10.1.0.1", dst="10.2.0.1", flags="DF", id=1)
+        / TCP(**{"sport": 1, "dport": 2, "seq": seq, "ack": 7, "flags": "A", "window": 100, **fields})
+        / Raw(body)
+    )
 
 
 def count(*packets: Packet | bytes) -> int:

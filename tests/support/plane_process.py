@@ -1,0 +1,146 @@
+"""A data plane in a process of its own (so that it can live in a namespace), told what to do in lines of JSON.
+
+Each line on stdin is ``[method, arguments]``; each answer on stdout is one line, ``["ok", value]`` or ``["error", text]``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from ipaddress import ip_address
+from typing import Any
+
+from fastesp.dataplane.base import (
+    ChildSa,
+    DataPlaneError,
+    Lifetime,
+    OuterPath,
+    SaHalf,
+    SaMode,
+    SaProtocol,
+    Selector,
+    Suite,
+    TrapPolicy,
+)
+from fastesp.dataplane.userspace import UserspaceDataPlane
+
+
+class PlainKey(bytearray):
+    """Key material of a test."""
+
+    def wipe(self) -> None:
+        self[:] = bytes(len(self))
+        self.clear()
+
+
+def selector(local: str, remote: str) -> Selector:
+    """Of two ranges ``first-last``."""
+    (a, b), (c, d) = (map(ip_address, text.split("-")) for text in (local, remote))
+    return Selector(a, b, c, d)
+
+
+def outer_path(path: list[Any]) -> OuterPath:
+    return OuterPath(ip_address(path[0]), ip_address(path[1]), path[2], path[3])
+
+
+def child(wanted: dict[str, Any]) -> ChildSa:
+    """A CHILD_SA whose keys follow from the SPIs alone, so that two processes agree without speaking."""
+    suite = Suite(*wanted.get("suite", ["aes-gcm-16", 256]))
+
+    def half(spi: int) -> SaHalf:
+        salt = 0 if suite.encryption in ("aes-cbc", "null") else 4
+        cipher = PlainKey((spi * 7 + i) % 256 for i in range(suite.key_bits // 8 + salt))
+        auth = PlainKey(b"i" * {"": 0, "hmac-sha2-256": 32, "hmac-sha1": 20}[suite.integrity])
+        return SaHalf(spi, suite, cipher, auth if suite.integrity else None)
+
+    return ChildSa(
+        name=wanted.get("name", "net"),
+        child_id=wanted["child_id"],
+        reqid=wanted.get("reqid", 1),
+        protocol=SaProtocol.ESP,
+        mode=SaMode(wanted.get("mode", "tunnel")),
+        selectors=tuple(selector(*pair) for pair in wanted["selectors"]),
+        path=outer_path(wanted["path"]),
+        inbound=half(wanted["spi_in"]),
+        outbound=half(wanted["spi_out"]),
+        esn=wanted.get("esn", False),
+        lifetime=Lifetime(**wanted.get("lifetime", {})),
+        tfc_padding=wanted.get("tfc_padding", 0),
+    )
+
+
+class Commands:
+    """What a test may ask for."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.plane = UserspaceDataPlane(**options)
+
+    def name(self) -> str:
+        return self.plane.tun_name
+
+    def install(self, wanted: dict[str, Any], activate: bool = True) -> str:
+        placement = self.plane.install(child(wanted))
+        if activate:
+            self.plane.activate_outbound(wanted["child_id"])
+        return " ".join((placement.where, *placement.why))
+
+    def activate(self, child_id: int) -> None:
+        self.plane.activate_outbound(child_id)
+
+    def trap(self, name: str, reqid: int, selectors: list[list[str]]) -> None:
+        self.plane.set_trap(TrapPolicy(name, reqid, tuple(selector(*pair) for pair in selectors)))
+
+    def move(self, child_id: int, path: list[Any]) -> None:
+        self.plane.move(child_id, outer_path(path))
+
+    def retire(self, child_id: int) -> None:
+        self.plane.retire(child_id)
+
+    def remove(self, child_id: int) -> None:
+        self.plane.remove(child_id)
+
+    def counters(self, child_id: int) -> dict[str, Any]:
+        found = self.plane.counters(child_id)
+        return {name: getattr(found, name) for name in type(found).__dataclass_fields__}
+
+    def drops(self) -> dict[str, int]:
+        return {label: count for label, count in self.plane.drops().items() if count}
+
+    def figures(self) -> dict[str, int]:
+        return self.plane.io_figures()
+
+    def events(self) -> list[list[str]]:
+        return [[type(event).__name__, str(event)] for event in self.plane.events()]
+
+    def send_ike(self, text: str, path: list[Any]) -> bool:
+        return self.plane.send_ike(text.encode(), outer_path(path))
+
+    def receive_ike(self) -> list[list[Any]]:
+        return [
+            [data.decode(), str(local), local_port, str(remote), remote_port]
+            for data, local, local_port, remote, remote_port in self.plane.receive_ike()
+        ]
+
+
+def main() -> None:
+    """Serve until stdin ends."""
+    commands = None
+    try:
+        for line in sys.stdin:
+            method, arguments = json.loads(line)
+            try:
+                if method == "start":
+                    commands = Commands(arguments)
+                    answer = ["ok", commands.name()]
+                else:
+                    answer = ["ok", getattr(commands, method)(*arguments)]
+            except (DataPlaneError, KeyError, ValueError) as error:
+                answer = ["error", str(error)]
+            print(json.dumps(answer), flush=True)
+    finally:
+        if commands is not None:
+            commands.plane.close()
+
+
+if __name__ == "__main__":
+    main()
