@@ -36,6 +36,9 @@ def receive(core: Core, header: Header, data: bytes, path: Path, now: float) -> 
         # Answered before, and the answer was lost: the very same again, whatever the state is now.
         core.send(known.window.answer_again(mark), path)
         return
+    if refused := core.refusal(mark):
+        core.send(refused, path)
+        return
     if core.doorkeeper.is_full:
         raise SilentDrop("half-open-limit", "too many IKE SAs are half open")
     try:
@@ -71,6 +74,7 @@ def _open(core: Core, message: Message, data: bytes, mark: bytes, path: Path, no
 
     sa = IkeSa(core, path, initiator=False, spi_i=message.header.spi_i, spi_r=core.ike_spi())
     sa.setup = Setup()
+    sa.setup.started_at = now
     sa.opening = mark
     sa.source = path.remote
     core.doorkeeper.enter(path.remote)

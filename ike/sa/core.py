@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .ike_sa import IkeSa
 
 BUCKET_BITS = 12
+MAX_REFUSALS = 256
 MAX_COMPLAINTS = 1024
 """Peers of another IKE version that are reported, each once."""
 
@@ -33,6 +34,7 @@ class Core:
         "_complained",
         "_last_child_id",
         "_last_ike_id",
+        "_refusals",
         "bucket",
         "by_child",
         "by_id",
@@ -86,6 +88,7 @@ class Core:
         self._by_identities: dict[tuple[Identity, Identity], set[int]] = {}
         self._alarms: list[tuple[float, int]] = []
         self._complained: set[Address] = set()
+        self._refusals: dict[bytes, tuple[bytes, ...]] = {}
         self._last_ike_id = 0
         self._last_child_id = 0
 
@@ -119,6 +122,16 @@ class Core:
             return False
         self._complained.add(source)
         return True
+
+    def remember_refusal(self, mark: bytes, answer: tuple[bytes, ...]) -> None:
+        """Keep what an opening was refused with for its repetitions: one record each, and bounded."""
+        if len(self._refusals) >= MAX_REFUSALS:
+            del self._refusals[next(iter(self._refusals))]
+        self._refusals[mark] = answer
+
+    def refusal(self, mark: bytes) -> tuple[bytes, ...]:
+        """What this very opening was refused with, if it was not long ago."""
+        return self._refusals.get(mark, ())
 
     # What goes out.
 

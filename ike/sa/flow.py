@@ -220,7 +220,9 @@ def _refuse(sa: IkeSa, header: Header, error: PeerError, mark: bytes, path: Path
         respond(sa, header, [NotifyPayload(error.notify, error.notify_data)], mark, path)
     if error.code not in QUIET:
         sa.failed(failure_of(error), exchange)
-    if sa.state is State.NEW and error.code in QUIET:
+    if sa.state is State.NEW:
+        # Anybody may have sent it, from any address: nothing but the answer stays.
+        sa.core.remember_refusal(mark, sa.window.answer_again(mark))
         sa.abort(now)
     elif sa.state.is_setting_up:
         sa.die(error.code, now)

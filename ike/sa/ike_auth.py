@@ -182,8 +182,10 @@ def _check_unique(sa: IkeSa, message: Message, now: float) -> None:
     if unique is Unique.NEVER or not others:
         return
     if message.notify(NotifyType.INITIAL_CONTACT) is not None:
-        # The peer says that it knows of no other: there is nobody left to tell.
-        for other in others:
+        # The peer says that it knows of no other: there is nobody left to tell. It said so of the time before this IKE
+        # SA began: one that came up since, because both opened at once, it knows by now.
+        started_at = sa.in_setup.started_at
+        for other in (o for o in others if o.established_at is None or o.established_at < started_at):
             other.die("initial-contact", now)
             other.go_on(now)
     elif unique is Unique.KEEP:

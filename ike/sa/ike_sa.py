@@ -65,6 +65,7 @@ class Setup:
         "offers",
         "peer_hashes",
         "restarts",
+        "started_at",
         "suspicion",
         "wanted",
     )
@@ -86,6 +87,7 @@ class Setup:
         self.wanted: list[tuple[Child, Packet | None]] = []
         self.suspicion: Failure | None = None
         self.deadline: float | None = None
+        self.started_at = 0.0
 
 
 class IkeSa:
@@ -314,6 +316,9 @@ class IkeSa:
 
     def go_on(self, now: float) -> None:
         """Ask for the next thing if the window is free, and set the alarm anew."""
+        if self.window.is_worn_out and self.state is State.ESTABLISHED and self.rekey_task() is None:
+            self.rekey(now)
+            return
         flow.ask_next(self, now)
         alarm = upkeep.next_alarm(self)
         if alarm != self.alarm:

@@ -9,6 +9,7 @@ from support.peers import (
     Peer,
     World,
     assert_mirrored,
+    assert_usable,
     both,
     connection,
     ike,
@@ -300,3 +301,16 @@ def test_a_peer_that_starts_over_replaces_its_own_remains() -> None:
     assert [e.reason for e in b.of(IkeSaDeleted)] == ["initial-contact"]
     assert_mirrored(fresh, b)
     assert len(b.installed) == 1
+
+
+@pytest.mark.parametrize("seed", seeds(30))
+def test_both_connect_at_once_and_nothing_that_one_of_them_uses_is_lost(seed: int) -> None:
+    with replayable(seed):
+        world = psk_pair(seed, timing=STUBBORN, delay=(0.0, 0.5))
+        a, b = both(world)
+        world.initiate(a)
+        world.run(0.2)
+        world.initiate(b)
+        world.run(60)
+        assert_mirrored(a, b)
+        assert_usable(a, b)

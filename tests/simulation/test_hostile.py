@@ -574,3 +574,16 @@ def test_no_secret_appears_in_anything_that_is_told() -> None:
         for made in peer.installed.values():
             assert bytes(made.inbound.encryption_key).hex() not in text
             assert repr(bytes(made.inbound.encryption_key))[2:-1] not in text
+
+
+def test_refused_openings_leave_nothing_and_are_reported_once_each() -> None:
+    world, b = idle()
+    for number in range(1, 1001):
+        data = init(*opening(transforms=(Transform(1, 12, 128), *GOOD[1:])), spi=number.to_bytes(8, "big"))
+        world.inject(data, TO_B)
+        world.inject(data, TO_B)
+    world.run(1)
+    assert len(answers(world)) == 2000
+    assert len(b.failures) == 1000
+    assert b.endpoint.half_open == 0
+    assert b.endpoint.next_timeout() is None

@@ -225,3 +225,15 @@ def test_rekeys_of_everything_at_random_times_over_a_bad_wire(seed: int) -> None
         settled(world)
         harmless = {"repeated-message-id", "old-message-id", "unexpected-response", "unprotected", "unknown-ike-spi"}
         assert a.endpoint.drops.keys() <= harmless
+
+
+def test_an_ike_sa_whose_message_ids_run_out_is_replaced() -> None:
+    world = up()
+    a, b = both(world)
+    # Four thousand million exchanges later.
+    ours, theirs = (next(iter(peer.endpoint._core.by_id.values())) for peer in (a, b))
+    ours.window.next_outgoing = theirs.window.next_incoming = 0xFFFF0000
+    a.endpoint.check_liveness(ours.ike_id, world.now)
+    world.run(5)
+    settled(world)
+    assert len(a.of(IkeSaRekeyed)) == len(b.of(IkeSaRekeyed)) == 1
