@@ -17,6 +17,9 @@ from ike.wire.selectors import Address
 
 logger = logging.getLogger("fastesp.net")
 
+HOLD_AT_MOST = 0.02
+"""Seconds for which a message may wait until routes stand."""
+
 
 class IkeTransport(Protocol):
     """Where IKE datagrams come and go, less their non-ESP marker: the data plane, which owns the NAT-T socket."""
@@ -53,6 +56,9 @@ class IkeAdapter:
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._poking = False
+        self._held_since: float | None = None
+        self.may_send: Callable[[], bool] = lambda: True
+        """Whether the host is ready for what the next message lets the peer do; :meth:`poke` again once it is."""
 
     def start(self) -> None:
         """Listen from now on, in the running loop."""
@@ -85,9 +91,24 @@ class IkeAdapter:
         while going:
             # Events first: an SA must be able to receive before the message goes out that lets the peer send on it.
             going = self._hand_out()
+            if self._holds():
+                continue
             for data, path in self.endpoint.datagrams_to_send(self.clock()):
                 self._send(data, path)
                 going = True
+
+    def _holds(self) -> bool:
+        """Whether messages wait for the host; never for long, and then not for what came meanwhile."""
+        now = self.clock()
+        if self.may_send():
+            self._held_since = None
+            return False
+        if self._held_since is None:
+            self._held_since = now
+        if now - self._held_since < HOLD_AT_MOST:
+            return True
+        self._held_since = now
+        return False
 
     def _hand_out(self) -> bool:
         """All events, each acted on; whether there were any."""
@@ -124,5 +145,8 @@ class IkeAdapter:
             self._timer.cancel()
             self._timer = None
         when = self.endpoint.next_timeout()
+        if self._held_since is not None:
+            held = self._held_since + HOLD_AT_MOST
+            when = held if when is None else min(when, held)
         if when is not None and self._loop is not None:
             self._timer = self._loop.call_later(max(0.0, when - self.clock()), self._due)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from ike.events import ChildSaDeleted, IkeSaDeleted, PathChanged
-from ike.status import ChildSaInfo, IkeSaInfo
+from ike.status import IkeSaInfo
 
 from .commands.views import View, child_view, ike_view
 from .failures import Failure, as_message
@@ -27,37 +27,45 @@ class EventSink(Protocol):
 
 
 class Announcer:
-    """Puts the messages together, and only where somebody listens."""
+    """Puts the messages together, and only where somebody listens. ``ike_sa`` says what is known of an IKE SA."""
 
-    def __init__(self, sink: EventSink, tunnels: Tunnels, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        sink: EventSink,
+        tunnels: Tunnels,
+        ike_sa: Callable[[int], IkeSaInfo | None],
+        clock: Callable[[], float],
+    ) -> None:
         self._sink = sink
         self._tunnels = tunnels
+        self._ike_sa = ike_sa
         self._clock = clock
 
     def line(self, line: LogLine) -> None:
         """A log line: ``log``."""
         self._sink.emit("log", line_message(line))
 
-    def ike_up(self, ike: IkeSaInfo | None) -> None:
+    def ike_up(self, ike_id: int) -> None:
         """``ike-updown`` with ``up = yes``."""
-        if ike is not None and self._sink.wanted("ike-updown"):
+        if (ike := self._wanted("ike-updown", ike_id)) is not None:
             self._sink.emit("ike-updown", {"up": "yes", ike.connection: ike_view(ike, self._clock())})
 
-    def ike_down(self, ike: IkeSaInfo | None, event: IkeSaDeleted) -> None:
+    def ike_down(self, event: IkeSaDeleted) -> None:
         """``ike-updown`` without ``up``: how strongSwan says that an IKE SA went."""
-        if ike is not None and self._sink.wanted("ike-updown"):
+        if (ike := self._wanted("ike-updown", event.ike_id)) is not None:
             view = {**ike_view(ike, self._clock()), "state": "DELETING", "reason": event.reason}
             self._sink.emit("ike-updown", {ike.connection: view})
 
-    def ike_rekeyed(self, old: IkeSaInfo | None, new: IkeSaInfo | None) -> None:
+    def ike_rekeyed(self, old_id: int, new_id: int) -> None:
         """``ike-rekey``."""
-        if old is not None and new is not None and self._sink.wanted("ike-rekey"):
+        old, new = self._wanted("ike-rekey", old_id), self._wanted("ike-rekey", new_id)
+        if old is not None and new is not None:
             now = self._clock()
             self._sink.emit("ike-rekey", {old.connection: {"old": ike_view(old, now), "new": ike_view(new, now)}})
 
-    def ike_moved(self, ike: IkeSaInfo | None, event: PathChanged) -> None:
-        """``ike-update``: addresses before and after, in strongSwan's keys."""
-        if ike is not None and self._sink.wanted("ike-update"):
+    def ike_moved(self, event: PathChanged) -> None:
+        """``ike-update``: the new addresses in strongSwan's keys."""
+        if (ike := self._wanted("ike-update", event.ike_id)) is not None:
             message: View = {
                 "local-host": str(event.path.local),
                 "local-port": str(event.path.local_port),
@@ -67,42 +75,44 @@ class Announcer:
             }
             self._sink.emit("ike-update", message)
 
-    def child_up(self, ike: IkeSaInfo | None, child_id: int) -> None:
+    def child_up(self, ike_id: int, child_id: int) -> None:
         """``child-updown`` with ``up = yes``."""
-        if ike is not None and self._sink.wanted("child-updown"):
-            self._sink.emit("child-updown", {"up": "yes", ike.connection: self._with_children(ike, child_id)})
+        if (ike := self._wanted("child-updown", ike_id)) is not None:
+            self._sink.emit("child-updown", {"up": "yes", ike.connection: self._with_child(ike, child_id)})
 
-    def child_down(self, ike: IkeSaInfo | None, event: ChildSaDeleted) -> None:
-        """``child-updown`` without ``up``."""
-        if ike is not None and self._sink.wanted("child-updown"):
-            self._sink.emit("child-updown", {ike.connection: self._with_children(ike, event.child_id)})
+    def child_down(self, event: ChildSaDeleted) -> None:
+        """``child-updown`` without ``up``; while its counters are still there."""
+        if (ike := self._wanted("child-updown", event.ike_id)) is not None:
+            self._sink.emit("child-updown", {ike.connection: self._with_child(ike, event.child_id)})
 
-    def child_rekeyed(self, ike: IkeSaInfo | None, old_id: int, new_id: int) -> None:
+    def child_rekeyed(self, ike_id: int, old_id: int, new_id: int) -> None:
         """``child-rekey``."""
-        if ike is None or not self._sink.wanted("child-rekey"):
+        if (ike := self._wanted("child-rekey", ike_id)) is None:
             return
-        views = {child.child_id: view for child, view in self._children(ike, (old_id, new_id))}
-        if len(views) == 2:
-            name = next(child.name for child in ike.children if child.child_id == old_id)
-            children = {f"{name}-{old_id}": {"old": views[old_id], "new": views[new_id]}}
-            self._sink.emit("child-rekey", {ike.connection: {**ike_view(ike, self._clock()), "child-sas": children}})
+        old = self._tunnels.get(old_id)
+        name = old.config.name if old is not None else ""
+        children = {f"{name}-{old_id}": {"old": self._child(old_id), "new": self._child(new_id)}}
+        self._sink.emit("child-rekey", {ike.connection: {**ike_view(ike, self._clock()), "child-sas": children}})
 
     def failed(self, failure: Failure) -> None:
         """``alert``: the record of a failed negotiation."""
         if self._sink.wanted("alert"):
             self._sink.emit("alert", {"type": failure.record.code, **as_message(failure)})
 
-    def _with_children(self, ike: IkeSaInfo, *child_ids: int) -> View:
-        children = {f"{child.name}-{child.child_id}": view for child, view in self._children(ike, child_ids)}
+    def _wanted(self, event: str, ike_id: int) -> IkeSaInfo | None:
+        return self._ike_sa(ike_id) if self._sink.wanted(event) else None
+
+    def _with_child(self, ike: IkeSaInfo, child_id: int) -> View:
+        tunnel = self._tunnels.get(child_id)
+        children = {f"{tunnel.config.name}-{child_id}": self._child(child_id)} if tunnel is not None else {}
         return {**ike_view(ike, self._clock()), "child-sas": children}
 
-    def _children(self, ike: IkeSaInfo, child_ids: tuple[int, ...]) -> list[tuple[ChildSaInfo, View]]:
-        now = self._clock()
-        return [
-            (child, child_view(child, self._tunnels.get(child.child_id), self._tunnels.counters(child.child_id), now))
-            for child in ike.children
-            if child.child_id in child_ids
-        ]
+    def _child(self, child_id: int) -> View:
+        """A CHILD_SA as it came up, with its counters of now."""
+        tunnel = self._tunnels.get(child_id)
+        if tunnel is None or tunnel.info is None:
+            return {}
+        return child_view(tunnel.info, tunnel, self._tunnels.counters(child_id), self._clock())
 
 
 def line_message(line: LogLine) -> View:

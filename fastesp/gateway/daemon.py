@@ -174,7 +174,7 @@ class Process:
         )
         await server.start()
         stack.push_async_callback(server.close)
-        gateway.announcer = Announcer(server, gateway.tunnels, gateway.adapter.clock)
+        gateway.announcer = Announcer(server, gateway.tunnels, gateway.ike_info, gateway.adapter.clock)
         stack.callback(self.logbook.listen(gateway.announcer.line, options.log_level))
 
     def _watch_signals(self) -> None:

@@ -83,7 +83,8 @@ class Gateway:
         self.vault = Vault()
         self.resolver = Resolver()
         self.failures = Failures(logbook)
-        self.tunnels = Tunnels(dataplane, self._policies_changed)
+        self.tunnels = Tunnels(dataplane, plumbing.added, plumbing.removed)
+        plumbing.policies = self.tunnels.policies
         self.pools: dict[str, Pool] = {}
         self.authorities: dict[str, Authority] = {}
         self.reload: Callable[[], Awaitable[list[str]]] = _nothing_to_reload
@@ -93,12 +94,13 @@ class Gateway:
         self.adapter: IkeAdapter
         self.starter: Starter
         self._listeners: set[Listener] = set()
-        self._last_info: dict[int, IkeSaInfo] = {}
         self._went_along: dict[int, list[Tunnel]] = {}
 
     def attach(self, adapter: IkeAdapter) -> None:
         """Take the adapter, whose endpoint asks this gateway for connections and credentials."""
         self.adapter = adapter
+        adapter.may_send = lambda: self.plumbing.routed
+        self.plumbing.on_routed = adapter.poke
         self.starter = Starter(
             self.registry,
             self.resolver,
@@ -180,7 +182,7 @@ class Gateway:
         text = f"IKE SA with {event.remote_id} is up, we are {event.local_id}, {event.path}"
         self.logbook.say("IKE", 1, text, connection=event.connection, ike_id=event.ike_id)
         if self.announcer is not None:
-            self.announcer.ike_up(self.ike_info(event.ike_id))
+            self.announcer.ike_up(event.ike_id)
 
     def _on_child_up(self, event: ChildSaEstablished) -> None:
         config = self._child_config(event)
@@ -194,6 +196,8 @@ class Gateway:
             self._install_failed(event, error)
             return
         self.starter.established(event.ike_id, name)
+        ike = self.ike_info(event.ike_id)
+        tunnel.info = next((c for c in ike.children if c.child_id == event.child_id), None) if ike else None
         local, remote = (" ".join(str(ts) for ts in side) for side in (event.local_ts, event.remote_ts))
         text = (
             f"CHILD_SA {event.child}{{{event.child_id}}} is up: {local} === {remote}, "
@@ -203,21 +207,21 @@ class Gateway:
         for step in tunnel.placement.why:
             self.logbook.say("CHD", 1, step, connection=event.connection, ike_id=event.ike_id)
         if event.replaces is None and self.announcer is not None:
-            self.announcer.child_up(self.ike_info(event.ike_id), event.child_id)
+            self.announcer.child_up(event.ike_id, event.child_id)
 
     def _on_child_rekeyed(self, event: ChildSaRekeyed) -> None:
-        self.tunnels.retire(event.old_id)
+        self.tunnels.replace(event.old_id, event.new_id)
         old = self.tunnels.get(event.old_id)
         self._count(old.connection if old is not None else "", "child-rekey")
         self.logbook.say(
             "CHD", 1, f"CHILD_SA {{{event.old_id}}} is replaced by {{{event.new_id}}}", ike_id=event.ike_id
         )
         if self.announcer is not None:
-            self.announcer.child_rekeyed(self.ike_info(event.ike_id), event.old_id, event.new_id)
+            self.announcer.child_rekeyed(event.ike_id, event.old_id, event.new_id)
 
     def _on_child_down(self, event: ChildSaDeleted) -> None:
         if self.announcer is not None and event.reason != "rekeyed":
-            self.announcer.child_down(self.ike_info(event.ike_id), event)
+            self.announcer.child_down(event)
         tunnel = self.tunnels.remove(event.child_id)
         text = f"CHILD_SA {event.child}{{{event.child_id}}} is gone: {event.reason}"
         self.logbook.say("CHD", 1, text, connection=event.connection, ike_id=event.ike_id)
@@ -236,7 +240,7 @@ class Gateway:
         self.starter.rekeyed(event.ike_id, event.new_ike_id)
         self.logbook.say("IKE", 1, f"IKE SA [{event.ike_id}] goes on as [{event.new_ike_id}]", ike_id=event.new_ike_id)
         if self.announcer is not None:
-            self.announcer.ike_rekeyed(self.ike_info(event.ike_id), self.ike_info(event.new_ike_id))
+            self.announcer.ike_rekeyed(event.ike_id, event.new_ike_id)
 
     def _on_ike_down(self, event: IkeSaDeleted) -> None:
         self.starter.gone(event.ike_id)
@@ -246,14 +250,13 @@ class Gateway:
                 self.starter.closed(event.connection, tunnel.config, dead=False)
         self.logbook.say("IKE", 1, f"IKE SA is gone: {event.reason}", connection=event.connection, ike_id=event.ike_id)
         if self.announcer is not None:
-            self.announcer.ike_down(self._last_info.get(event.ike_id), event)
-        self._last_info.pop(event.ike_id, None)
+            self.announcer.ike_down(event)
 
     def _on_path(self, event: PathChanged) -> None:
         self.tunnels.move(event.ike_id, event.path, event.udp_encap)
         self.logbook.say("IKE", 1, f"the path is {event.path} now", ike_id=event.ike_id)
         if self.announcer is not None:
-            self.announcer.ike_moved(self.ike_info(event.ike_id), event)
+            self.announcer.ike_moved(event)
 
     def _on_failure(self, event: NegotiationFailed) -> None:
         failure = self.failures.add(event.ike_id, event.record)
@@ -338,11 +341,8 @@ class Gateway:
         return self.endpoint.ike_sas()
 
     def ike_info(self, ike_id: int) -> IkeSaInfo | None:
-        """One IKE SA; the last that was known of it where it is gone."""
-        found = next((info for info in self.endpoint.ike_sas() if info.ike_id == ike_id), None)
-        if found is not None:
-            self._last_info[ike_id] = found
-        return found or self._last_info.get(ike_id)
+        """One IKE SA; also one that has just ended."""
+        return self.endpoint.ike_sa(ike_id)
 
     def child_infos(self) -> list[tuple[IkeSaInfo, ChildSaInfo, Tunnel | None]]:
         """Every CHILD_SA with its IKE SA."""
@@ -360,9 +360,6 @@ class Gateway:
         """When the data plane last received on a CHILD_SA, by the adapter's clock; 0.0: never."""
         counters = self.tunnels.counters(child_id)
         return counters.last_in if counters is not None else 0.0
-
-    def _policies_changed(self) -> None:
-        self.plumbing.update(self.tunnels.policies())
 
 
 async def _nothing_to_reload() -> list[str]:

@@ -1,53 +1,77 @@
-"""What the host must know of our policies: routes and the inbound guard, kept in step one change after the other.
+"""What the host must know of our policies: routes and the inbound guard, kept in step.
 
-Changes come in bursts (a load, a peer with many children), so they are taken together; whoever must know that
-everything stands waits for :meth:`Plumbing.settled`.
+Routes follow at once, a change at a time: packets of a tunnel that is up must find it. The guard is one transaction for
+all policies, so changes are taken together, and the longer one round takes the longer the next one waits. Whoever must
+know that everything stands waits for :meth:`Plumbing.settled`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 
 from fastesp.dataplane.base import TrapPolicy
 
 from .guard import Guard
-from .routes import Router, plan
+from .routes import RouteBook, Router
 
 logger = logging.getLogger("fastesp.routes")
 
 SETTLE_TIMEOUT = 5.0
 
+ADDRESS_INTERVAL = 5.0
+"""Seconds after which the host's addresses are looked at again."""
+
+PAUSE_FACTOR, PAUSE_MOST = 5.0, 2.0
+"""A round is followed by a pause of so many times its own length, but of no more than so many seconds."""
+
 
 class Plumbing:
-    """Either part may be left out, as the options say."""
+    """Either part may be left out, as the options say. ``policies`` is asked for the guard's rounds."""
 
     def __init__(self, router: Router | None, guard: Guard | None) -> None:
+        self.policies: Callable[[], Sequence[TrapPolicy]] = tuple
+        self.on_routed: Callable[[], None] = lambda: None
+        """Called when routes that were on their way stand."""
         self._router = router
         self._guard = guard
-        self._wanted: Sequence[TrapPolicy] = ()
-        self._dirty = asyncio.Event()
-        self._clean = asyncio.Event()
-        self._clean.set()
-        self._task: asyncio.Task[None] | None = None
+        self._book = RouteBook()
+        self._routes = _Round(self._apply_routes)
+        self._rules = _Round(self._apply_guard, pause=True)
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Rules stand when this returns. Raises :class:`OSError` where there is no TUN."""
         if self._router is not None:
             await self._router.start()
-        self._task = asyncio.create_task(self._run())
+            self._book.host_has(await self._router.own_addresses())
+            self._tasks += [asyncio.create_task(self._routes.run()), asyncio.create_task(self._watch_addresses())]
+        if self._guard is not None:
+            self._tasks.append(asyncio.create_task(self._rules.run()))
 
-    def update(self, policies: Sequence[TrapPolicy]) -> None:
-        """These are the policies from now on."""
-        self._wanted = policies
-        self._clean.clear()
-        self._dirty.set()
+    def added(self, policy: TrapPolicy) -> None:
+        """A policy is in force."""
+        self._book.add(policy)
+        self._changed()
+
+    def removed(self, policy: TrapPolicy) -> None:
+        """A policy is in force no longer."""
+        self._book.remove(policy)
+        self._changed()
+
+    @property
+    def routed(self) -> bool:
+        """Whether every route stands."""
+        return self._routes.clean.is_set()
 
     async def settled(self) -> None:
         """Until the host knows what was last said, or a while has passed."""
         try:
-            await asyncio.wait_for(self._clean.wait(), SETTLE_TIMEOUT)
+            async with asyncio.timeout(SETTLE_TIMEOUT):
+                await self._routes.clean.wait()
+                await self._rules.clean.wait()
         except TimeoutError:
             logger.warning("routes and guard are not in place after %.0f s; going on without waiting", SETTLE_TIMEOUT)
 
@@ -57,29 +81,65 @@ class Plumbing:
 
     async def stop(self) -> None:
         """Take everything back."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._guard is not None:
             await self._guard.stop()
         if self._router is not None:
             await self._router.stop()
 
-    async def _run(self) -> None:
+    def _changed(self) -> None:
+        if self._router is not None:
+            self._routes.wanted()
+        if self._guard is not None:
+            self._rules.wanted()
+
+    async def _apply_routes(self) -> None:
+        assert self._router is not None
+        await self._router.apply(*self._book.changes())
+        # After this round, not within it: by then everybody can see that the routes stand.
+        asyncio.get_running_loop().call_soon(self.on_routed)
+
+    async def _apply_guard(self) -> None:
+        assert self._guard is not None
+        await self._guard.apply(self.policies())
+
+    async def _watch_addresses(self) -> None:
+        """The host's own addresses decide which source a route prefers."""
+        assert self._router is not None
+        while True:
+            await asyncio.sleep(ADDRESS_INTERVAL)
+            if self._book.host_has(await self._router.own_addresses()):
+                self._routes.wanted()
+
+
+class _Round:
+    """Work that is done once for all that was wanted before it began."""
+
+    def __init__(self, work: Callable[[], Awaitable[None]], *, pause: bool = False) -> None:
+        self.clean = asyncio.Event()
+        self.clean.set()
+        self._work = work
+        self._pause = pause
+        self._dirty = asyncio.Event()
+
+    def wanted(self) -> None:
+        """Another round, please."""
+        self.clean.clear()
+        self._dirty.set()
+
+    async def run(self) -> None:
+        """For ever."""
         while True:
             await self._dirty.wait()
             self._dirty.clear()
-            policies = self._wanted
+            began = time.monotonic()
             try:
-                await self._apply(policies)
+                await self._work()
             except Exception:
                 logger.exception("internal error while setting up routes and guard")
             if not self._dirty.is_set():
-                self._clean.set()
-
-    async def _apply(self, policies: Sequence[TrapPolicy]) -> None:
-        # The guard first: from the moment a route leads traffic into the tunnel, nothing in the clear may answer it.
-        if self._guard is not None:
-            await self._guard.apply(policies)
-        if self._router is not None:
-            await self._router.apply(plan(policies, await self._router.own_addresses()))
+                self.clean.set()
+            if self._pause:
+                await asyncio.sleep(min(PAUSE_MOST, PAUSE_FACTOR * (time.monotonic() - began)))

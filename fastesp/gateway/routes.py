@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, summarize_address_range
-from typing import Any
+from typing import Any, TypeVar
 
 from pyroute2 import AsyncIPRoute
 from pyroute2.netlink.exceptions import NetlinkError
@@ -54,44 +54,118 @@ class PassRule:
     destination_ports: tuple[int, int] = (0, 65535)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Everything that should stand in our table and before our rule."""
-
-    routes: frozenset[Route] = frozenset()
-    passes: frozenset[PassRule] = frozenset()
-
-
 @lru_cache(maxsize=65536)
 def networks_of(start: Address, end: Address) -> tuple[Network, ...]:
     """The fewest prefixes that cover a range of addresses."""
     return tuple(summarize_address_range(start, end))
 
 
-def plan(policies: Iterable[TrapPolicy], own: Sequence[Address]) -> Plan:
-    """Routes for the policies, given the addresses that this host has itself.
+Wish = Route | PassRule
 
-    A destination that several policies share gets one route, with the first source that fits. Where a policy's remote
-    side covers its own local side (0.0.0.0/0 from a site), the site stays reachable: its networks are thrown back.
+
+def wishes(policy: TrapPolicy, own: Sequence[Address]) -> frozenset[Wish]:
+    """What one policy wants of the routing, given the addresses that this host has itself.
+
+    Where its remote side covers its own local side (0.0.0.0/0 from a site), the site stays reachable: its networks are
+    thrown back.
     """
-    routes: dict[Network, Route] = {}
-    thrown: dict[Network, Route] = {}
-    passes: set[PassRule] = set()
-    for policy in policies:
-        for selector in policy.selectors:
-            if policy.action is PolicyAction.BYPASS:
-                passes.update(_pass_rules(selector))
+    found: set[Wish] = set()
+    for selector in policy.selectors:
+        if policy.action is PolicyAction.BYPASS:
+            found.update(_pass_rules(selector))
+            continue
+        source = _source_within(selector, own)
+        found |= {Route(network, source) for network in networks_of(selector.remote_start, selector.remote_end)}
+        if _remote_covers_local(selector):
+            local = networks_of(selector.local_start, selector.local_end)
+            found |= {Route(network, throw=True) for network in local}
+    return frozenset(found)
+
+
+class RouteBook:
+    """The wishes of all policies together, kept one policy at a time, so that thousands of tunnels cost no more each.
+
+    A destination that several policies share gets one route: through the TUN rather than thrown back, and from a
+    source rather than from none; among equals the first one stays.
+    """
+
+    def __init__(self, own: Sequence[Address] = ()) -> None:
+        self._own = tuple(own)
+        self._policies: dict[TrapPolicy, int] = {}
+        self._routes: dict[Network, dict[Route, int]] = {}
+        self._passes: dict[PassRule, int] = {}
+        self._touched: set[Network | PassRule] = set()
+        self._told: dict[Network | PassRule, Wish] = {}
+
+    def add(self, policy: TrapPolicy) -> None:
+        """One more user of a policy."""
+        count = self._policies.get(policy, 0)
+        self._policies[policy] = count + 1
+        if not count:
+            self._weigh(policy, 1)
+
+    def remove(self, policy: TrapPolicy) -> None:
+        """One user less."""
+        count = self._policies.get(policy, 0)
+        if count > 1:
+            self._policies[policy] = count - 1
+        elif count:
+            del self._policies[policy]
+            self._weigh(policy, -1)
+
+    def host_has(self, own: Sequence[Address]) -> bool:
+        """The host's addresses are these now; whether that is news."""
+        if tuple(own) == self._own:
+            return False
+        for policy in self._policies:
+            self._weigh(policy, -1)
+        self._own = tuple(own)
+        for policy in self._policies:
+            self._weigh(policy, 1)
+        return True
+
+    def changes(self) -> tuple[list[Wish], list[Wish]]:
+        """What is to go and what is to come since the last call. A route that only changes is not among what goes."""
+        gone: list[Wish] = []
+        come: list[Wish] = []
+        for key in self._touched:
+            before, now = self._told.get(key), self._chosen(key)
+            if before == now:
                 continue
-            source = _source_within(selector, own)
-            for network in networks_of(selector.remote_start, selector.remote_end):
-                have = routes.get(network)
-                if have is None or (have.source is None and source is not None):
-                    routes[network] = Route(network, source)
-            if _remote_covers_local(selector):
-                for network in networks_of(selector.local_start, selector.local_end):
-                    thrown[network] = Route(network, throw=True)
-    kept = (route for network, route in thrown.items() if network not in routes)
-    return Plan(frozenset(routes.values()) | frozenset(kept), frozenset(passes))
+            if now is None:
+                gone.append(self._told.pop(key))
+            else:
+                self._told[key] = now
+                come.append(now)
+        self._touched.clear()
+        return gone, come
+
+    def _weigh(self, policy: TrapPolicy, weight: int) -> None:
+        for wish in wishes(policy, self._own):
+            if isinstance(wish, Route):
+                candidates = self._routes.setdefault(wish.destination, {})
+                _count(candidates, wish, weight)
+                if not candidates:
+                    del self._routes[wish.destination]
+                self._touched.add(wish.destination)
+            else:
+                _count(self._passes, wish, weight)
+                self._touched.add(wish)
+
+    def _chosen(self, key: Network | PassRule) -> Wish | None:
+        if isinstance(key, PassRule):
+            return key if key in self._passes else None
+        candidates = self._routes.get(key, {})
+        return min(candidates, key=lambda route: (route.throw, route.source is None), default=None)
+
+
+T = TypeVar("T")
+
+
+def _count(uses: dict[T, int], key: T, weight: int) -> None:
+    uses[key] = uses.get(key, 0) + weight
+    if uses[key] <= 0:
+        del uses[key]
 
 
 def _source_within(selector: Selector, own: Sequence[Address]) -> Address | None:
@@ -141,7 +215,7 @@ def source_for(remote: Address, *, mark: int = 0, port: int = 500) -> Address | 
 
 
 class Router:
-    """Puts a :class:`Plan` in place on the TUN and takes it back. Errors are logged with what would have been done."""
+    """Puts routes and rules in place and takes them back. Errors are logged with what would have been done."""
 
     def __init__(self, tun: str, *, table: int, mark: int, priority: int = 0) -> None:
         self._tun = tun
@@ -150,7 +224,7 @@ class Router:
         self._priority = priority or table
         self._index = 0
         self._netlink: AsyncIPRoute | None = None
-        self._installed = Plan()
+        self._installed: dict[Network | PassRule, Wish] = {}
         self._rules: list[dict[str, Any]] = []
 
     async def start(self) -> None:
@@ -186,31 +260,32 @@ class Router:
                 found.append(address)
         return tuple(found)
 
-    async def apply(self, wanted: Plan) -> None:
-        """Change what differs from what we put in place before."""
-        have, self._installed = self._installed, wanted
-        for route in have.routes - wanted.routes:
-            if not any(new.destination == route.destination for new in wanted.routes):
-                await self._route("del", route)
-        for route in wanted.routes - have.routes:
-            await self._route("replace", route)
-        for rule in have.passes - wanted.passes:
-            await self._pass_rule("del", rule)
-        for rule in wanted.passes - have.passes:
-            await self._pass_rule("add", rule)
+    async def apply(self, gone: Iterable[Wish], come: Iterable[Wish]) -> None:
+        """Take away and put in place; what comes instead of something else replaces it."""
+        for wish in gone:
+            await self._change("del", wish)
+            self._installed.pop(_key(wish), None)
+        for wish in come:
+            await self._change("add", wish)
+            self._installed[_key(wish)] = wish
 
     async def stop(self) -> None:
         """Remove every route and rule that is ours."""
         if self._netlink is None:
             return
-        if self._index:
-            await self.apply(Plan())
+        await self.apply(list(self._installed.values()), ())
         for rule in reversed(self._rules):
             with contextlib.suppress(NetlinkError):
                 await self._netlink.rule("del", **rule)
         self._rules.clear()
         self._netlink.close()
         self._netlink = None
+
+    async def _change(self, verb: str, wish: Wish) -> None:
+        if isinstance(wish, Route):
+            await self._route("replace" if verb == "add" else verb, wish)
+        else:
+            await self._pass_rule(verb, wish)
 
     async def _add_rule(self, **rule: Any) -> None:
         assert self._netlink is not None
@@ -262,3 +337,7 @@ class Router:
         except NetlinkError as error:
             if verb == "add" or error.code not in (errno.ESRCH, errno.ENOENT):
                 logger.warning("cannot %s rule for %s -> %s: %s", verb, rule.source, rule.destination, error)
+
+
+def _key(wish: Wish) -> Network | PassRule:
+    return wish.destination if isinstance(wish, Route) else wish

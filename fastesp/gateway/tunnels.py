@@ -22,6 +22,7 @@ from fastesp.dataplane.base import (
 )
 from ike.config import AddressTemplate, Child, Connection, Mode
 from ike.events import ChildSaEstablished, Path
+from ike.status import ChildSaInfo
 
 from .translate import child_sa, configured_selectors, outer_path, selectors_of
 
@@ -76,6 +77,8 @@ class Tunnel:
     key: ReqidKey = field(repr=False)
     policy: TrapPolicy = field(repr=False)
     placement: Placement
+    info: ChildSaInfo | None = field(repr=False, default=None)
+    """As the endpoint described it when it came up: what is told of it when it goes."""
     sending: bool = False
 
     @property
@@ -95,15 +98,24 @@ class Trap:
 
 
 class Tunnels:
-    """All SAs and traps of this gateway; ``changed`` is called whenever the set of policies did change."""
+    """All SAs and traps of this gateway; ``added`` and ``removed`` hear of every policy that comes and goes."""
 
-    def __init__(self, dataplane: DataPlane, changed: Callable[[], None], *, placement: str = "auto") -> None:
+    def __init__(
+        self,
+        dataplane: DataPlane,
+        added: Callable[[TrapPolicy], None],
+        removed: Callable[[TrapPolicy], None],
+        *,
+        placement: str = "auto",
+    ) -> None:
         self._dataplane = dataplane
-        self._changed = changed
+        self._added = added
+        self._removed = removed
         self._placement = placement
         self._reqids = Reqids()
         self._tunnels: dict[int, Tunnel] = {}
         self._traps: dict[str, Trap] = {}
+        self._replaced: dict[int, int] = {}
 
     def __iter__(self) -> Iterator[Tunnel]:
         return iter(tuple(self._tunnels.values()))
@@ -142,7 +154,7 @@ class Tunnels:
         policy = TrapPolicy(sa.name, reqid, selectors, PolicyAction.PROTECT, config.priority)
         tunnel = Tunnel(event.ike_id, event.child_id, event.connection, config, reqid, key, policy, placement)
         self._tunnels[event.child_id] = tunnel
-        self._changed()
+        self._added(policy)
         return tunnel
 
     def send_on(self, child_id: int) -> None:
@@ -150,10 +162,18 @@ class Tunnels:
         if (tunnel := self._tunnels.get(child_id)) is not None and not tunnel.sending:
             self._dataplane.activate_outbound(child_id)
             tunnel.sending = True
+            self._retire(self._replaced.pop(child_id, 0))
 
-    def retire(self, child_id: int) -> None:
-        """A newer SA took over; what is under way still arrives."""
-        if (tunnel := self._tunnels.get(child_id)) is not None:
+    def replace(self, old_id: int, new_id: int) -> None:
+        """A newer SA takes over: the old one sends until that one does (RFC 7296 section 2.8), and receives on."""
+        new = self._tunnels.get(new_id)
+        if new is not None and not new.sending:
+            self._replaced[new_id] = old_id
+        else:
+            self._retire(old_id)
+
+    def _retire(self, child_id: int) -> None:
+        if (tunnel := self._tunnels.get(child_id)) is not None and tunnel.sending:
             self._dataplane.retire(child_id)
             tunnel.sending = False
 
@@ -162,8 +182,9 @@ class Tunnels:
         tunnel = self._tunnels.pop(child_id, None)
         if tunnel is not None:
             self._dataplane.remove(child_id)
+            self._replaced.pop(child_id, None)
             self._reqids.release(tunnel.key, tunnel.reqid)
-            self._changed()
+            self._removed(tunnel.policy)
         return tunnel
 
     def move(self, ike_id: int, path: Path, udp_encap: bool) -> None:
@@ -205,10 +226,11 @@ class Tunnels:
         except Exception:
             self._reqids.release(key, reqid)
             raise
+        self._traps[name] = trap
+        self._added(trap.policy)
         if old is not None:
             self._reqids.release(old.key, old.policy.reqid)
-        self._traps[name] = trap
-        self._changed()
+            self._removed(old.policy)
         return trap
 
     def clear_trap(self, name: str) -> bool:
@@ -218,7 +240,7 @@ class Tunnels:
             return False
         self._dataplane.clear_trap(name)
         self._reqids.release(trap.key, trap.policy.reqid)
-        self._changed()
+        self._removed(trap.policy)
         return True
 
 

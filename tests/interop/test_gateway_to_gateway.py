@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
+from vici.exception import EventUnknownException
 
 from fastesp.lab import Lab, Sites, two_sites
 from fastesp.lab.capture import Capture
@@ -17,7 +21,7 @@ from fastesp.lab.ours import OurGateway
 from fastesp.lab.pki import Authority
 from fastesp.lab.process import wait_until
 from fastesp.lab.sites import WAN
-from fastesp.lab.traffic import iperf, ping, transfer
+from fastesp.lab.traffic import Pings, iperf, ping, transfer
 
 pytestmark = pytest.mark.root
 
@@ -305,3 +309,75 @@ def test_force_forgets_an_ike_sa_whose_peer_is_gone(both: Ours) -> None:
     down = both.a.command("down", "site", "--force", "--timeout", "20")
     assert down.exit_code == 0, down
     assert both.a.ike_sas() == []
+
+
+class Listener(threading.Thread):
+    """A VICI client that hears events in the background, as a monitor does."""
+
+    def __init__(self, gateway: OurGateway, *events: str) -> None:
+        super().__init__(daemon=True)
+        self.heard: list[tuple[str, dict[str, Any]]] = []
+        self._gateway, self._events = gateway, events
+        self._ready = threading.Event()
+        self.start()
+        assert self._ready.wait(10.0)
+
+    def run(self) -> None:
+        """Until the gateway goes."""
+        with self._gateway.session() as session, contextlib.suppress(OSError, EventUnknownException):
+            for kind, message in session.listen(list(self._events), timeout=0.2):
+                self._ready.set()
+                if kind is not None:
+                    self.heard.append((kind.decode(), message))
+
+    def wait(self, kind: str, count: int = 1) -> list[dict[str, Any]]:
+        """The first ``count`` messages of a kind."""
+        wait_until(lambda: sum(k == kind for k, _ in self.heard) >= count, f"{count} {kind}", 10.0)
+        return [message for k, message in self.heard if k == kind]
+
+
+def test_a_monitor_hears_what_comes_goes_and_is_rekeyed_while_traffic_flows_on(both: Ours) -> None:
+    both.configure()
+    both.start()
+    listener = Listener(both.a, "ike-updown", "child-updown", "ike-rekey", "child-rekey")
+    both.a.initiate("net")
+    (up,) = listener.wait("ike-updown")
+    assert up["up"] == b"yes"
+    assert up["site"]["remote-id"] == b"site-b.example.org"
+    (child,) = listener.wait("child-updown")
+    assert child["site"]["child-sas"]["net-1"]["state"] == b"INSTALLED"
+
+    flow = threading.Thread(
+        target=lambda: flows.append(ping(both.sites.a.host, both.sites.b.host_address, count=60, interval=0.05))
+    )
+    flows: list[Pings] = []
+    flow.start()
+    assert both.a.command("rekey", "net").exit_code == 0
+    (rekeyed,) = listener.wait("child-rekey")
+    old_new = rekeyed["site"]["child-sas"]["net-1"]
+    assert old_new["old"]["spi-in"] != old_new["new"]["spi-in"]
+    assert both.b.command("rekey", "site").exit_code == 0
+    (moved,) = listener.wait("ike-rekey")
+    assert moved["site"]["old"]["initiator-spi"] != moved["site"]["new"]["initiator-spi"]
+    flow.join()
+    assert flows[0].received == 60, "a rekey loses nothing"
+
+    both.a.terminate(ike="site")
+    last = listener.wait("child-updown", 2)[-1]
+    assert "up" not in last
+    (gone,) = last["site"]["child-sas"].values()
+    assert int(gone["packets-in"]) > 0
+    assert "up" not in listener.wait("ike-updown", 2)[-1]
+    counters = both.a.command("show", "counters", "--json").output
+    assert '"child_rekey": 1' in counters or '"child-rekey": 1' in counters, counters
+
+
+def test_a_failure_is_heard_as_an_alert(both: Ours) -> None:
+    both.configure()
+    both.b.swanctl.configure(configuration(both.sites.b, both.sites.a, secret="another one for an afternoon"))
+    both.start()
+    listener = Listener(both.b, "alert")
+    both.a.command("up", "net", "--timeout", "20")
+    (alert,) = listener.wait("alert")
+    assert alert["type"] == alert["code"]
+    assert b"swanctl.conf:" in alert["change"]

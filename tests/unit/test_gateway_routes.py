@@ -10,7 +10,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from fastesp.dataplane.base import PolicyAction, Selector, TrapPolicy
-from fastesp.gateway.routes import PassRule, Plan, Route, plan
+from fastesp.gateway.routes import PassRule, Route, RouteBook, Wish
 
 
 def selector(local: str, remote: str, **more: int) -> Selector:
@@ -22,32 +22,38 @@ def policy(*selectors: Selector, action: PolicyAction = PolicyAction.TRAP) -> Tr
     return TrapPolicy("site/net", 1, selectors, action)
 
 
+def told(policies: list[TrapPolicy], *own: str) -> set[Wish]:
+    book = RouteBook([ip_address(text) for text in own])
+    for one in policies:
+        book.add(one)
+    gone, come = book.changes()
+    assert gone == []
+    return set(come)
+
+
 def test_a_remote_network_is_routed_from_our_address_within_the_local_network() -> None:
-    own = (ip_address("203.0.113.10"), ip_address("10.10.0.1"))
-    assert plan([policy(selector("10.10.0.0/24", "10.20.0.0/24"))], own) == Plan(
-        frozenset({Route(ip_network("10.20.0.0/24"), ip_address("10.10.0.1"))})
-    )
+    wanted = told([policy(selector("10.10.0.0/24", "10.20.0.0/24"))], "203.0.113.10", "10.10.0.1")
+    assert wanted == {Route(ip_network("10.20.0.0/24"), ip_address("10.10.0.1"))}
 
 
 def test_without_an_address_of_ours_in_the_local_network_the_route_names_no_source() -> None:
-    wanted = plan([policy(selector("10.10.0.0/24", "10.20.0.0/24"))], (ip_address("203.0.113.10"),))
-    assert wanted.routes == {Route(ip_network("10.20.0.0/24"))}
+    wanted = told([policy(selector("10.10.0.0/24", "10.20.0.0/24"))], "203.0.113.10")
+    assert wanted == {Route(ip_network("10.20.0.0/24"))}
 
 
 def test_two_policies_to_one_network_share_a_route_and_its_source() -> None:
     policies = [policy(selector("10.11.0.0/24", "10.20.0.0/24")), policy(selector("10.10.0.0/24", "10.20.0.0/24"))]
-    wanted = plan(policies, (ip_address("10.10.0.1"),))
-    assert wanted.routes == {Route(ip_network("10.20.0.0/24"), ip_address("10.10.0.1"))}
+    assert told(policies, "10.10.0.1") == {Route(ip_network("10.20.0.0/24"), ip_address("10.10.0.1"))}
 
 
 def test_a_tunnel_to_everywhere_leaves_its_own_site_reachable() -> None:
-    wanted = plan([policy(selector("10.10.0.0/24", "0.0.0.0/0"))], ())
-    assert wanted.routes == {Route(ip_network("0.0.0.0/0")), Route(ip_network("10.10.0.0/24"), throw=True)}
+    wanted = told([policy(selector("10.10.0.0/24", "0.0.0.0/0"))])
+    assert wanted == {Route(ip_network("0.0.0.0/0")), Route(ip_network("10.10.0.0/24"), throw=True)}
 
 
 def test_a_range_becomes_the_fewest_prefixes() -> None:
     ranged = Selector(*(ip_address(text) for text in ("10.0.0.0", "10.0.0.255", "10.1.0.1", "10.1.0.4")))
-    assert {str(route.destination) for route in plan([policy(ranged)], ()).routes} == {
+    assert {str(route.destination) for route in told([policy(ranged)]) if isinstance(route, Route)} == {
         "10.1.0.1/32",
         "10.1.0.2/31",
         "10.1.0.4/32",
@@ -56,17 +62,46 @@ def test_a_range_becomes_the_fewest_prefixes() -> None:
 
 def test_a_pass_policy_becomes_a_rule_with_its_ports() -> None:
     passing = selector("10.10.0.0/24", "10.9.0.0/24", protocol=6, remote_port_start=22, remote_port_end=22)
-    wanted = plan([policy(passing, action=PolicyAction.BYPASS)], ())
-    assert wanted == Plan(
-        frozenset(),
-        frozenset({PassRule(ip_network("10.10.0.0/24"), ip_network("10.9.0.0/24"), 6, (0, 65535), (22, 22))}),
-    )
+    wanted = told([policy(passing, action=PolicyAction.BYPASS)])
+    assert wanted == {PassRule(ip_network("10.10.0.0/24"), ip_network("10.9.0.0/24"), 6, (0, 65535), (22, 22))}
+
+
+def test_a_route_goes_with_the_last_policy_that_wants_it() -> None:
+    book = RouteBook()
+    trap, tunnel = policy(selector("10.10.0.0/24", "10.20.0.0/24")), policy(selector("10.10.0.0/25", "10.20.0.0/24"))
+    for one in (trap, tunnel, tunnel):
+        book.add(one)
+    route = Route(ip_network("10.20.0.0/24"))
+    assert book.changes() == ([], [route])
+    for one in (tunnel, tunnel):
+        book.remove(one)
+    assert book.changes() == ([], [])
+    book.remove(trap)
+    book.remove(trap)
+    assert book.changes() == ([route], [])
+
+
+def test_a_change_that_is_undone_before_it_was_told_is_none() -> None:
+    book = RouteBook()
+    one = policy(selector("10.10.0.0/24", "10.20.0.0/24"))
+    book.add(one)
+    book.remove(one)
+    assert book.changes() == ([], [])
+
+
+def test_a_new_address_of_the_host_becomes_the_source_of_its_routes() -> None:
+    book = RouteBook()
+    book.add(policy(selector("10.10.0.0/24", "10.20.0.0/24")))
+    book.changes()
+    assert book.host_has([ip_address("10.10.0.7")])
+    assert book.changes() == ([], [Route(ip_network("10.20.0.0/24"), ip_address("10.10.0.7"))])
+    assert not book.host_has([ip_address("10.10.0.7")])
 
 
 SCRIPT = """
 import asyncio, subprocess
 from ipaddress import ip_network, ip_address
-from fastesp.gateway.routes import PassRule, Plan, Route, Router
+from fastesp.gateway.routes import PassRule, Route, Router
 
 def show():
     lines = []
@@ -84,13 +119,12 @@ async def main():
     router = Router("test0", table=220, mark=0x42)
     await router.start()
     assert ip_address("10.10.0.1") in await router.own_addresses()
-    first = Plan(
-        frozenset({Route(ip_network("10.20.0.0/24"), ip_address("10.10.0.1")),
-                   Route(ip_network("10.30.0.0/24"), throw=True), Route(ip_network("2001:db8::/64"))}),
-        frozenset({PassRule(ip_network("10.10.0.0/24"), ip_network("10.9.0.0/24"), 6, (0, 65535), (22, 22))}))
-    await router.apply(first)
+    throw = Route(ip_network("10.30.0.0/24"), throw=True)
+    passing = PassRule(ip_network("10.10.0.0/24"), ip_network("10.9.0.0/24"), 6, (0, 65535), (22, 22))
+    routes = [Route(ip_network("10.20.0.0/24"), ip_address("10.10.0.1")), Route(ip_network("2001:db8::/64"))]
+    await router.apply([], [throw, passing, *routes])
     print(*show(), sep="\\n")
-    await router.apply(Plan(frozenset({Route(ip_network("10.20.0.0/24"))})))
+    await router.apply([throw, passing], [Route(ip_network("10.20.0.0/24"))])
     print("--", *show(), sep="\\n")
     await router.stop()
     assert show() == before, show()

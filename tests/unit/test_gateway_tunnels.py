@@ -103,10 +103,11 @@ def test_soft_limits_come_earlier_by_chance_and_hard_ones_do_not() -> None:
     assert (late.soft_bytes, late.hard_bytes, late.soft_packets, late.hard_packets) == (900, 1100, 50, 60)
 
 
-def tunnels() -> tuple[Tunnels, MemoryDataPlane, list[int]]:
+def tunnels() -> tuple[Tunnels, MemoryDataPlane, list[str]]:
     dataplane = MemoryDataPlane()
-    changes: list[int] = []
-    return Tunnels(dataplane, lambda: changes.append(1)), dataplane, changes
+    changes: list[str] = []
+    live = Tunnels(dataplane, lambda p: changes.append(f"+{p.name}"), lambda p: changes.append(f"-{p.name}"))
+    return live, dataplane, changes
 
 
 def test_a_rekey_moves_traffic_when_the_peer_is_ready_and_keeps_the_reqid() -> None:
@@ -114,12 +115,11 @@ def test_a_rekey_moves_traffic_when_the_peer_is_ready_and_keeps_the_reqid() -> N
     first = live.install(established(1), NET)
     live.send_on(1)
     second = live.install(established(2, replaces=1), NET)
-    assert dataplane.sending == [1]
+    live.replace(1, 2)
+    assert (dataplane.sending, dataplane.retired) == ([1], [])
     live.send_on(2)
-    live.retire(1)
+    assert (dataplane.sending, dataplane.retired) == ([1, 2], [1])
     live.remove(1)
-    assert dataplane.sending == [1, 2]
-    assert dataplane.retired == [1]
     assert first.reqid == second.reqid
     assert list(dataplane.sas) == [2]
 
@@ -196,4 +196,4 @@ def test_every_change_of_policies_is_told() -> None:
     live.remove(1)
     live.remove(1)
     live.clear_trap("site/net")
-    assert len(changes) == 4
+    assert changes == ["+site/net", "+site/net", "-site/net", "-site/net"]
