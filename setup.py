@@ -22,11 +22,13 @@ FLAVOUR = os.environ.get("FASTESP_BUILD", "release")
 
 LIBRARIES = {
     "fastesp.engine.aead_ipsecmb": ["IPSec_MB"],
+    "fastesp.engine.stopwatch_ipsecmb": ["IPSec_MB"],
     "fastesp.steering.steer": ["bpf"],
 }
 DEFAULT_LIBRARIES = ["crypto"]
 OPTIONAL = {
     "fastesp.engine.aead_ipsecmb": Path("/usr/include/intel-ipsec-mb.h"),
+    "fastesp.engine.stopwatch_ipsecmb": Path("/usr/include/intel-ipsec-mb.h"),
     "fastesp.steering.steer": Path("/usr/include/bpf/libbpf.h"),
 }
 """Extensions that are left out, with a word, where the header they need is not installed."""

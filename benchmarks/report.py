@@ -134,7 +134,27 @@ def finish(report: Report, path: Path | None) -> None:
         print(f"{name:<{width}}  {figure.value:>10.3f} {figure.unit:<8} [{low:.3f} .. {high:.3f}]{beside}")
     for name, why in report.left_out.items():
         print(f"{name:<{width}}  left out: {why}")
+    for name, rows in report.tables.items():
+        print(f"\n{name}")
+        _print_table(rows)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(report.as_json(), indent=1) + "\n")
         print(f"written to {path}")
+
+
+def _print_table(rows: Sequence[dict[str, object]]) -> None:
+    """Columns in the order of the first row that has them; words to the left, numbers to the right."""
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    widths = {c: max(len(c), *(len(_cell(row.get(c, ""))) for row in rows)) for c in columns}
+    print("  ".join(f"{c:>{widths[c]}}" for c in columns).rstrip())
+    for row in rows:
+        cells = [
+            f"{_cell(v):<{widths[c]}}" if isinstance(v, str) else f"{_cell(v):>{widths[c]}}"
+            for c, v in ((c, row.get(c, "")) for c in columns)
+        ]
+        print("  ".join(cells).rstrip())
+
+
+def _cell(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
