@@ -55,6 +55,7 @@ class Daemon:
     dos_protection: bool = True
     port: int = 500
     port_nat_t: int = 4500
+    keep_alive: float = 20.0
     fragment_size: int = 1280
     install_routes: bool = True
     routing_table: int = 220
@@ -78,7 +79,7 @@ def _decimal(text: str) -> float:
 
 _DECIMAL = Kind("number", _decimal)
 _KINDS: Mapping[type, Kind] = {bool: v.BOOLEAN, int: v.NUMBER, str: v.TEXT}
-_TIMES = ("half_open_timeout",)
+_TIMES = ("half_open_timeout", "keep_alive")
 _SPECIAL = ("vici_socket", "filelog", "remarks")
 
 

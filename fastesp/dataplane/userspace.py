@@ -508,6 +508,10 @@ class UserspaceDataPlane:
         """Send an IKE message from ``path.local``; with its marker from the NAT-T port. False where the kernel refuses."""
         return self._ike.send(data, path)
 
+    def send_keepalive(self, path: Route) -> bool:
+        """Keep a NAT on the way from forgetting us (RFC 3948 section 2.3). False where the kernel refuses."""
+        return self._ike.send_keepalive(path)
+
     # ---- figures and the end -------------------------------------------------------------------------------------
 
     @property

@@ -1,0 +1,1 @@
+"""The daemon: IKE, a data plane, configuration and VICI bound together over asyncio."""

@@ -12,7 +12,6 @@ import gc
 import logging
 import signal
 import time
-from pathlib import Path
 
 import fastesp
 from fastesp.config import ConfigurationError, Settings, load
@@ -35,14 +34,12 @@ from .plumbing import Plumbing
 from .registry import Changes
 from .routes import Router
 from .tuning import read_daemon, timing_of, tuned
+from .upkeep import Upkeep
 from .vici.server import EVENTS, ViciServer
 
 logger = logging.getLogger("fastesp.daemon")
 
 EXIT_OK, EXIT_FAILED, EXIT_CONFIGURATION = 0, 1, 4
-
-RESOLVE_INTERVAL = 300.0
-"""Seconds after which host names are looked up again."""
 
 PROTOCOLS = {ProtocolId.ESP: SaProtocol.ESP, ProtocolId.AH: SaProtocol.AH}
 
@@ -62,8 +59,12 @@ def run(options: Options) -> int:
     except OSError as error:
         logger.error("cannot read %s: %s", error.filename or options.config, error.strerror)
         return EXIT_CONFIGURATION
-    for log in daemon.filelog:
-        logbook.open(log.default, Path(log.path))
+    try:
+        for log in daemon.filelog:
+            logbook.open_file(log)
+    except OSError as error:
+        logger.error("cannot write the log %s: %s", error.filename, error.strerror)
+        return EXIT_FAILED
     for remark in daemon.remarks:
         logger.info("%s", remark)
     try:
@@ -120,8 +121,16 @@ class Process:
         stack.callback(loop.remove_reader, dataplane.event_fd)
         stack.callback(gateway.starter.stop)
         await self._serve(gateway, stack)
-        resolving = loop.create_task(self._resolve_again())
-        stack.callback(resolving.cancel)
+        upkeep = Upkeep(
+            adapter,
+            gateway.tunnels,
+            gateway.registry,
+            gateway.resolver,
+            dataplane,
+            keep_alive=options.keep_alive,
+        )
+        upkeep.start()
+        stack.callback(upkeep.stop)
         logger.info(
             "fastesp %s: data plane %s with %s on %s, IKE on UDP %d and %d, VICI at %s",
             fastesp.__version__,
@@ -219,13 +228,6 @@ class Process:
                 return []
             finally:
                 sd_notify("READY=1")
-
-    async def _resolve_again(self) -> None:
-        """Host names may come to mean another address."""
-        while True:
-            await self.gateway.resolver.refresh(self.gateway.registry.host_names())
-            self.gateway.registry.know(self.gateway.resolver.known)
-            await asyncio.sleep(RESOLVE_INTERVAL)
 
     # Stop.
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from fastesp.config.strongswan_conf import LogFile
+
 LEVELS = (logging.WARNING, logging.INFO, 15, logging.DEBUG, 5)
 """strongSwan's level -> :mod:`logging`'s."""
 
@@ -27,6 +29,7 @@ GROUPS = {
     "child": "CHD",
     "net": "NET",
     "esp": "ESP",
+    "userspace": "ESP",
 }
 """Last part of a logger's name -> subsystem word; what is not here is the daemon's own, ``DMN``."""
 
@@ -67,14 +70,25 @@ class Logbook:
 
     def open(self, level: int, path: Path | None = None, stream: TextIO | None = None) -> None:
         """Write to ``path``, or to ``stream`` (standard error), all that is not beyond ``level``."""
-        level = max(-1, min(level, len(LEVELS) - 1))
-        base = LEVELS[level] if level >= 0 else logging.ERROR
-        self._base = min(self._base, base)
         out = logging.FileHandler(path) if path is not None else logging.StreamHandler(stream or sys.stderr)
         out.setFormatter(_Line(with_time=path is not None or "JOURNAL_STREAM" not in os.environ))
+        self._add(out, level)
+
+    def open_file(self, log: LogFile) -> None:
+        """A ``filelog`` of strongswan.conf, with a level of its own for each subsystem. Raises :class:`OSError`."""
+        out = logging.FileHandler(log.path, "a" if log.append else "w")
+        out.setFormatter(_Line(time_format=log.time_format, milliseconds=log.time_add_ms, with_level=log.log_level))
+        levels = {group.upper(): level for group, level in log.levels.items()}
+        out.addFilter(lambda record: level_of(record.levelno) <= levels.get(_group(record), log.default))
+        self._add(out, max(log.default, *levels.values()) if levels else log.default)
+
+    def _add(self, out: logging.Handler, level: int) -> None:
+        level = max(-1, min(level, len(LEVELS) - 1))
+        base = LEVELS[level] if level >= 0 else logging.ERROR
         out.setLevel(base)
         ROOT.addHandler(out)
         ROOT.propagate = False
+        self._base = min(self._base, base)
         self._set_level()
 
     def say(self, group: str, level: int, text: str, *, connection: str = "", ike_id: int = 0) -> None:
@@ -130,26 +144,34 @@ class _Line(logging.Formatter):
 
     default_msec_format = "%s.%03d"
 
-    def __init__(self, *, with_time: bool) -> None:
+    def __init__(
+        self, *, with_time: bool = True, time_format: str = "", milliseconds: bool = True, with_level: bool = False
+    ) -> None:
         super().__init__()
         self._with_time = with_time
+        self._time_format = time_format
+        self._milliseconds = milliseconds
+        self._with_level = with_level
 
     def format(self, record: logging.LogRecord) -> str:
         connection = getattr(record, "connection", "")
         ike_id = getattr(record, "ike_id", 0)
-        whose = (
-            f"{clean(connection)}[{ike_id}] "
-            if connection and ike_id
-            else f"{clean(connection)} "
-            if connection
-            else ""
-        )
-        time = f"{self.formatTime(record)} " if self._with_time else ""
+        whose = clean(connection) + (f"[{ike_id}]" if ike_id else "") if connection else ""
+        group = _group(record) + (str(level_of(record.levelno)) if self._with_level else "")
         first, *more = (clean(line) for line in record.getMessage().split("\n"))
-        lines = [f"{time}{_group(record)} {whose}{first}", *(f"    {line}" for line in more)]
+        head = " ".join(word for word in (self._time(record), group, whose, first) if word)
+        lines = [head, *(f"    {line}" for line in more)]
         if record.exc_info:
             lines.append(self.formatException(record.exc_info))
         return "\n".join(lines)
+
+    def _time(self, record: logging.LogRecord) -> str:
+        if not self._with_time:
+            return ""
+        if not self._time_format:
+            return self.formatTime(record)
+        time = self.formatTime(record, self._time_format)
+        return f"{time}.{int(record.msecs):03}" if self._milliseconds else time
 
 
 def _group(record: logging.LogRecord) -> str:

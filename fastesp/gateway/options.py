@@ -50,5 +50,7 @@ class Options:
     socket_mark: int = SOCKET_MARK
     guard: bool = True
     metrics: str = ""
+    keep_alive: float = 20.0
+    """Between two NAT keepalives; 0: none."""
     stop_timeout: float = 4.0
     """How long a clean stop waits for peers to confirm our deletes before it goes anyway."""

@@ -46,15 +46,16 @@ def read_daemon(options: Options) -> Daemon:
 def tuned(options: Options, daemon: Daemon) -> Options:
     """The options, with strongswan.conf's word where the command line left the default."""
     blank = Options()
-    wished = {
+    wished: dict[str, object] = {
         "port": daemon.port,
         "nat_port": daemon.port_nat_t,
         "routes": daemon.install_routes,
         "routing_table": daemon.routing_table,
         "routing_priority": daemon.routing_table_prio,
+        "keep_alive": daemon.keep_alive,
     }
     if daemon.vici_socket:
-        wished["socket"] = Path(daemon.vici_socket)  # type: ignore[assignment]
+        wished["socket"] = Path(daemon.vici_socket)
     unset = {field.name for field in fields(Options) if getattr(options, field.name) == getattr(blank, field.name)}
     return replace(options, **{name: value for name, value in wished.items() if name in unset})  # type: ignore[arg-type]
 

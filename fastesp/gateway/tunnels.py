@@ -7,6 +7,7 @@ ChildSaDeleted. A trap stays from the load of its connection until its unload, u
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -80,6 +81,7 @@ class Tunnel:
     info: ChildSaInfo | None = field(repr=False, default=None)
     """As the endpoint described it when it came up: what is told of it when it goes."""
     sending: bool = False
+    since: float = field(default_factory=time.monotonic)
 
     @property
     def name(self) -> str:

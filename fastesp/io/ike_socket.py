@@ -27,6 +27,7 @@ Datagram = tuple[bytes, Address, int, Address, int]
 """The IKE message (without marker), local address and port, remote address and port."""
 
 NON_ESP_MARKER = bytes(4)
+KEEPALIVE = b"\xff"
 MAILBOX_BYTES = 4 << 20
 DATAGRAMS_A_CALL = 256
 
@@ -118,6 +119,18 @@ class IkeSockets:
                 continue
         self.send_errors += 1
         return False
+
+    def send_keepalive(self, route: Route) -> bool:
+        """One byte of 0xff from the NAT-T port (RFC 3948 section 2.3). False where the kernel refuses."""
+        sock = self._natt.get(route.remote.version)
+        if sock is None or route.local_port != self.natt_port:
+            return False
+        info = [] if route.local.is_unspecified else packet_info(route.local)
+        try:
+            sock.sendmsg([KEEPALIVE], info, 0, (str(route.remote), route.remote_port))
+        except OSError:
+            return False
+        return True
 
     def close(self) -> None:
         """Close what is ours: not the NAT-T sockets."""

@@ -381,3 +381,26 @@ def test_a_failure_is_heard_as_an_alert(both: Ours) -> None:
     (alert,) = listener.wait("alert")
     assert alert["type"] == alert["code"]
     assert b"swanctl.conf:" in alert["change"]
+
+
+def test_a_gateway_behind_a_nat_keeps_it_awake_and_an_unused_child_is_closed(lab: Lab) -> None:
+    sites = two_sites(lab, router=True)
+    both = Ours(lab, sites, OurGateway(lab, sites.a.gateway), OurGateway(lab, sites.b.gateway))
+    assert sites.internet is not None
+    sites.internet.masquerade(sites.b.name)
+    both.configure(child="inactivity = 4s")
+    # Behind its NAT, b sees a as the router's address.
+    text = both.b.swanctl.file.read_text().replace(f"remote_addrs = {sites.a.outer}", "remote_addrs = %any")
+    both.b.swanctl.configure(text)
+    conf = both.a.directory / "strongswan.conf"
+    conf.write_text("charon { keep_alive = 1s\n }\n")
+    both.a.options = ("--strongswan-conf", str(conf))
+    both.start()
+    with Capture(lab, sites.b.gateway, WAN) as wire:
+        assert both.a.command("up", "net").exit_code == 0
+        both.reach()
+        assert both.a.child_sa("net").encap
+        wait_until(lambda: not both.a.children(), "the unused child to be closed", 15.0)
+    seen = wire.check(dropped_allowed=True)
+    assert seen["NAT keepalive"] >= 2, seen
+    assert both.a.ike_sas() == [] or both.a.ike_sas()[0].children == ()

@@ -147,6 +147,7 @@ def test_the_promised_configuration_runs_when_the_peer_begins(lab: Lab) -> None:
 def test_with_a_trap_set_nothing_leaves_in_the_clear_though_no_peer_answers(lab: Lab) -> None:
     both = pair(lab)
     configure(both, start_action="trap")
+    both.sites.b.gateway.ip("route", "del", "default")  # not even its kernel answers
     both.ours.start()
     with Capture(lab, both.sites.a.gateway, WAN) as wan:
         assert ping(both.sites.a.host, both.sites.b.host_address).received == 0

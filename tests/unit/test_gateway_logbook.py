@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from fastesp.config.strongswan_conf import LogFile
 from fastesp.gateway.failures import BURST, Failures, as_message, describe
 from fastesp.gateway.logbook import Logbook, LogLine
 from ike.events import AttemptLost, FailureRecord
@@ -107,3 +109,16 @@ def test_empty_parts_leave_no_line() -> None:
         "peer       192.0.2.1[500]",
         "exchange   IKE_SA_INIT, as initiator",
     ]
+
+
+def test_a_file_log_has_a_level_for_each_subsystem(tmp_path: Path) -> None:
+    logbook = Logbook()
+    path = tmp_path / "charon.log"
+    logbook.open_file(LogFile(str(path), default=0, levels={"ike": 2, "cfg": -1}, time_format="%Y", log_level=True))
+    try:
+        for group, level in (("IKE", 2), ("IKE", 3), ("CFG", 0), ("CHD", 0), ("CHD", 1)):
+            logbook.say(group, level, f"text {group} {level}")
+    finally:
+        logbook.close()
+    lines = [line.split(" ", 1)[1] for line in path.read_text().splitlines()]
+    assert lines == ["IKE2 text IKE 2", "CHD0 text CHD 0"]
