@@ -16,7 +16,7 @@ from .process import wait_until
 from .topology import Lab
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
-START_TIMEOUT = 60.0
+START_TIMEOUT = 240.0
 """Seconds until the control socket must answer; an emulated machine needs most of them."""
 
 

@@ -44,9 +44,12 @@ class Sites:
 
 
 def two_sites(lab: Lab, *, router: bool = False, mtu: int = 1500) -> Sites:
-    """Build the picture. ``router`` puts a router ``internet`` in between (devices ``a`` and ``b``, addresses .1)."""
-    a = _site(lab, "a", "203.0.113.10", "2001:db8:a::10", "10.10.0", "2001:db8:10:")
-    b = _site(lab, "b", "198.51.100.20", "2001:db8:b::20", "10.20.0", "2001:db8:20:")
+    """Build the picture. ``router`` puts a router ``internet`` in between (devices ``a`` and ``b``, addresses .1).
+
+    ``mtu`` is that of every wire.
+    """
+    a = _site(lab, mtu, "a", "203.0.113.10", "2001:db8:a::10", "10.10.0", "2001:db8:10:")
+    b = _site(lab, mtu, "b", "198.51.100.20", "2001:db8:b::20", "10.20.0", "2001:db8:20:")
     if not router:
         lab.wire(a.gateway, WAN, b.gateway, WAN, mtu=mtu)
         for site, other in ((a, b), (b, a)):
@@ -66,11 +69,11 @@ def two_sites(lab: Lab, *, router: bool = False, mtu: int = 1500) -> Sites:
     return Sites(a, b, internet)
 
 
-def _site(lab: Lab, name: str, outer: str, outer6: str, net: str, net6: str) -> Site:
+def _site(lab: Lab, mtu: int, name: str, outer: str, outer6: str, net: str, net6: str) -> Site:
     """A gateway that forwards, and one host that knows no other way out."""
     gateway, host = lab.namespace(f"gateway-{name}"), lab.namespace(f"host-{name}")
     gateway.forward()
-    lab.wire(gateway, LAN, host, LAN)
+    lab.wire(gateway, LAN, host, LAN, mtu=mtu)
     gateway.address(LAN, f"{net}.1/24", f"{net6}:1/64")
     host.address(LAN, f"{net}.2/24", f"{net6}:2/64")
     host.route("default", via=f"{net}.1")

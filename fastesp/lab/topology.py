@@ -49,7 +49,7 @@ class Lab:
     def __enter__(self) -> Self:
         if os.geteuid() != 0:
             raise LabError("the lab makes network namespaces and needs root: run the same command with sudo")
-        _unwind_on_signals()
+        unwind_on_signals()
         atexit.register(self.close)
         try:
             self._open = True
@@ -183,7 +183,7 @@ def _end_all(space: Namespace) -> None:
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def _unwind_on_signals() -> None:
+def unwind_on_signals() -> None:
     """Turn SIGTERM and SIGHUP into an exception, unless the program has its own ways."""
     if threading.current_thread() is not threading.main_thread():
         return

@@ -6,6 +6,7 @@ there but for one shared directory, which is how results come back.
 
 from __future__ import annotations
 
+import atexit
 import compileall
 import os
 import shlex
@@ -16,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .errors import LabError
+from .topology import unwind_on_signals
 
 MODULES = ("esp4", "esp6", "ah4", "ah6", "xfrm_user", "veth", "tun", "nf_tables", "algif_aead")
 MEMORY = "2G"
@@ -35,7 +37,7 @@ def kernel() -> Path:
 class VirtualMachine:
     """One boot that runs one command. ``shared`` is writable inside, at the same path; ``console`` keeps all output."""
 
-    def __init__(self, shared: Path, *, cpus: int = 1, instruction_time: bool = False) -> None:
+    def __init__(self, shared: Path, *, cpus: int = 2, instruction_time: bool = False) -> None:
         self.shared = shared
         self.console = shared / "console.log"
         self.cpus = cpus
@@ -44,6 +46,8 @@ class VirtualMachine:
 
     def start(self, argv: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         """Boot, and run ``argv`` in the project's directory as root."""
+        unwind_on_signals()
+        atexit.register(self.stop)
         compile_sources()
         assigned = [f"{key}={value}" for key, value in (environment or {}).items()]
         script = self.shared / "run.sh"

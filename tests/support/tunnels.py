@@ -16,6 +16,9 @@ from fastesp.lab.traffic import ping, transfer
 
 MEGABYTE = 1_000_000
 
+OVERHEAD = 100
+"""Bytes that the longest inner packet is shorter than the wire's MTU, by the gateway's default."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -36,11 +39,12 @@ class Pair:
         self.ours.start()
 
 
-def pair(lab: Lab, *, kernel: bool = False, options: str = "", router: bool = False) -> Pair:
+def pair(lab: Lab, *, kernel: bool = False, options: str = "", router: bool = False, mtu: int = 1500) -> Pair:
     """Two sites with a gateway each, configured and started by the caller. ``options``: strongswan.conf lines."""
-    sites = two_sites(lab, router=router)
+    sites = two_sites(lab, router=router, mtu=mtu)
     theirs = StrongSwan(lab, sites.b.gateway, kernel=kernel, options=options)
-    return Pair(lab, sites, OurGateway(lab, sites.a.gateway), theirs)
+    ours = OurGateway(lab, sites.a.gateway, options=("--mtu", str(mtu - OVERHEAD)))
+    return Pair(lab, sites, ours, theirs)
 
 
 def configure(

@@ -24,9 +24,9 @@ __all__ = ["lab"]
 
 RESULTS = os.environ.get("FASTESP_VM_RESULTS")
 HERE = Path(__file__).parent
-TEST_TIMEOUT = 600
+TEST_TIMEOUT = 1200
 """Seconds for one test inside."""
-WAIT_TIMEOUT = 900.0
+WAIT_TIMEOUT = 1500.0
 """Seconds that one item waits for its report; the first one waits for the boot as well."""
 
 if RESULTS:
