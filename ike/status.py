@@ -60,3 +60,5 @@ class IkeSaInfo:
     rekey_at: float | None
     tasks: tuple[str, ...]
     children: tuple[ChildSaInfo, ...]
+    nat_fake: bool = False
+    """There is no NAT; we pretend one (``encap = yes``)."""

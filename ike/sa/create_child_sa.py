@@ -26,7 +26,7 @@ MAX_RETRIES = 12
 class CreateChild(Task):
     """Bring up one more CHILD_SA."""
 
-    __slots__ = ("config", "exchange", "made", "method", "nonce", "packet", "retries")
+    __slots__ = ("config", "deleted", "exchange", "made", "method", "nonce", "packet", "retries")
     purpose = Purpose.NEW_CHILD
 
     def __init__(self, config: Child, packet: Packet | None) -> None:
@@ -38,6 +38,8 @@ class CreateChild(Task):
         self.method: int | None = None
         self.exchange: KeyExchange | None = None
         self.retries = 0
+        self.deleted: set[bytes] = set()
+        """SPIs that the peer deleted while the answer was on its way: it may have overtaken the answer."""
 
     def __str__(self) -> str:
         return f"create CHILD_SA {self.config.name}"
@@ -114,6 +116,9 @@ def answer_rekey(sa: IkeSa, turn: Turn) -> list[Payload]:
         return put_off(sa, turn)
     named = turn.message.notify(NotifyType.REKEY_SA)
     old = sa.child_by_outbound(named.spi, named.protocol) if named is not None else None
+    if old is None and sa.is_changing_children:
+        # It may be the one that we asked for and whose answer this request has overtaken.
+        return put_off(sa, turn)
     if named is None or old is None:
         spi = named.spi if named is not None else b""
         protocol = named.protocol if named is not None else 0
@@ -196,6 +201,8 @@ def take_answer(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
         _settle_rekey(sa, task, child, min(nonces), turn.now)
     else:
         sa.use_outbound(child)
+    if draft.selection.proposal.spi in task.deleted:
+        sa.drop_child(child.child_id, "peer-deleted")
     return ()
 
 
@@ -210,12 +217,11 @@ def _finish(task: CreateChild, method: int | None, ke: KePayload | None) -> Secr
 def _settle_rekey(sa: IkeSa, task: RekeyChild, new: ChildSa, lower_nonce: bytes, now: float) -> None:
     """Of two replacements the one with the lowest nonce goes; who made it deletes it (RFC 7296 section 2.8.1)."""
     old = sa.children.get(task.old_id)
-    rival = sa.children.get(task.rival[0]) if task.rival is not None else None
-    if rival is not None and task.rival is not None and lower_nonce < task.rival[1]:
-        if old is not None:
-            # The winner deletes the old one, and traffic moves then.
+    if task.rival is not None and lower_nonce < task.rival[1]:
+        # The winner deletes the old one, and traffic moves then; it may even have replaced its own again by now.
+        if old is not None and old.state is ChildState.REKEYING:
             old.state = ChildState.REKEYED
-            sa.core.emit(ChildSaRekeyed(sa.ike_id, old.child_id, rival.child_id))
+            sa.core.emit(ChildSaRekeyed(sa.ike_id, old.child_id, task.rival[0]))
         sa.terminate_child(new.child_id, now, "rekeyed")
         return
     sa.use_outbound(new)

@@ -294,6 +294,7 @@ class IkeSa:
             rekey_at=self.rekey_at,
             tasks=tuple(str(task) for task in [*doing, *self.tasks]),
             children=tuple(child.info() for child in self.children.values()),
+            nat_fake=self.udp_encap and not (self.nat_local or self.nat_remote),
         )
 
     # What comes to it.
@@ -497,6 +498,10 @@ class IkeSa:
         """It is gone: tell the data plane."""
         child = self.children.pop(child_id, None)
         if child is not None:
+            successor = self.children.get(child.successor) if child.successor is not None else None
+            if successor is not None:
+                # Whoever deletes it has the replacement in place (RFC 7296 section 2.8).
+                self.use_outbound(successor)
             self.core.by_child.pop(child_id, None)
             self.core.emit(
                 ChildSaDeleted(self.ike_id, child_id, self.settings.name, child.config.name, reason),
@@ -516,6 +521,8 @@ class IkeSa:
         """It ends here. What is left answers repeated requests for a while: the last response may have been lost."""
         if self.state is State.DEAD:
             return
+        for child in self.children.values():
+            child.successor = None
         for child_id in list(self.children):
             self.drop_child(child_id, reason if reason in ("dead", "rekeyed") else "ike-deleted")
         request = self.window.request

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from .ike_sa import IkeSa
 
 
+MOST_REMEMBERED = 64
+
+
 class Liveness(Task):
     """An empty request: who answers is alive (RFC 7296 section 2.4)."""
 
@@ -99,6 +102,7 @@ def answer(sa: IkeSa, turn: Turn) -> list[Payload]:
         for spi in delete.spis:
             child = sa.child_by_outbound(spi, delete.protocol)
             if child is None:
+                _remember(sa, spi)
                 continue
             if child.state is not ChildState.DELETING:
                 # Where both delete it at once, neither names its half in the answer (RFC 7296 section 1.4.1).
@@ -107,12 +111,18 @@ def answer(sa: IkeSa, turn: Turn) -> list[Payload]:
     return [DeletePayload(protocol, tuple(spis)) for protocol, spis in gone.items()]
 
 
+def _remember(sa: IkeSa, spi: bytes) -> None:
+    """A DELETE may overtake the answer that would tell what it is about."""
+    from .create_child_sa import CreateChild
+
+    task = sa.window.request.task if sa.window.request is not None else None
+    if isinstance(task, CreateChild) and len(task.deleted) < MOST_REMEMBERED:
+        task.deleted.add(spi)
+
+
 def peer_deleted(sa: IkeSa, child: ChildSa) -> None:
-    """The peer closed a CHILD_SA. If it was replaced, the replacement carries the traffic from now on."""
-    successor = sa.children.get(child.successor) if child.successor is not None else None
-    if successor is not None:
-        sa.use_outbound(successor)
-    sa.drop_child(child.child_id, "rekeyed" if successor is not None else "peer-deleted")
+    """The peer closed a CHILD_SA, perhaps because it was replaced."""
+    sa.drop_child(child.child_id, "rekeyed" if child.successor in sa.children else "peer-deleted")
 
 
 # Answers to ours.
