@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from ipaddress import ip_address
 from itertools import pairwise
 
 from ike.wire.selectors import Address
@@ -28,8 +30,10 @@ def pools(section: Values, problems: Problems) -> tuple[Pool, ...]:
 def pool(values: Values, problems: Problems) -> Pool:
     """One ``pools.<name>`` section."""
     bounds: tuple[Address | None, Address | None] = (None, None)
+    base: Address | None = None
     if values.items("addrs"):
         bounds = values.get("addrs")
+        base = _written(values.items("addrs")[0].text) if bounds[0] is not None else None
     elif "addrs" not in values:
         hint = "add: addrs = 10.3.0.0/24"
         problems.warn(values.at, f"pool '{values.name}' has no 'addrs': it hands out attributes only", hint)
@@ -38,7 +42,15 @@ def pool(values: Values, problems: Problems) -> Pool:
     for key in names:
         if key.isdigit() and not 0 < int(key) < 1 << 15:
             problems.add(values.place(key), f"'{key}' is no attribute type", "1 to 32767 (RFC 7296 section 3.15.1)")
-    return Pool(values.name, bounds[0], bounds[1], attributes, values.at.short)
+    return Pool(values.name, bounds[0], bounds[1], attributes, values.at.short, base)
+
+
+def _written(text: str) -> Address | None:
+    """The address before ``/`` or ``-``; a text that is no pool has been complained about already."""
+    try:
+        return ip_address(re.split("[/-]", text, maxsplit=1)[0].strip())
+    except ValueError:
+        return None
 
 
 def authorities(section: Values, source: CertificateSource, problems: Problems) -> tuple[Authority, ...]:

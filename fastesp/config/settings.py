@@ -57,6 +57,8 @@ class Pool:
     last: Address | None
     attributes: Mapping[str | int, tuple[Address | Network | str, ...]]
     where: str = ""
+    base: Address | None = None
+    """The address that was written: strongSwan names a pool by it, also where the first one handed out is the next."""
 
     @property
     def size(self) -> int:

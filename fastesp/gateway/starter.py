@@ -85,7 +85,7 @@ class Starter:
 
     async def install(self, connection: Connection, child: Child) -> None:
         """Put a child's policy in place: a trap, or what passes or is dropped. Raises :class:`LocalError`."""
-        local, remote = await self._hosts(connection)
+        local, remote = await self.hosts(connection)
         try:
             trap = self._tunnels.set_trap(connection, child, local, remote)
         except DataPlaneError as error:
@@ -282,7 +282,7 @@ class Starter:
             )
         return routed
 
-    async def _hosts(self, connection: Connection) -> tuple[Address | None, Address | None]:
+    async def hosts(self, connection: Connection) -> tuple[Address | None, Address | None]:
         """The tunnel's ends as far as they are known before anything is negotiated: for dynamic selectors."""
         try:
             return await self.addresses(connection)

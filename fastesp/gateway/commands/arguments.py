@@ -14,11 +14,11 @@ def word(message: Mapping[str, Any], key: str) -> str:
     return text(message.get(key, b""))
 
 
-def required(message: Mapping[str, Any], key: str, what: str) -> str:
-    """A value that must be there."""
+def required(message: Mapping[str, Any], key: str, complaint: str) -> str:
+    """A value that must be there; where it is not, ``complaint`` is the answer, in strongSwan's words."""
     value = word(message, key)
     if not value:
-        raise RefusedError(f"missing {what}", outcome="failed")
+        raise RefusedError(complaint, outcome="failed")
     return value
 
 

@@ -50,7 +50,7 @@ def is_authority(certificate: Certificate) -> bool:
 
 
 def _kind(message: Mapping[str, object]) -> tuple[str, str]:
-    given = required(message, "type", "certificate type")
+    given = required(message, "type", "certificate type missing")
     if given.lower() not in CERTIFICATE_TYPES:
         raise RefusedError(f"invalid certificate type '{given}'", outcome="failed")
     kind, flag = CERTIFICATE_TYPES[given.lower()]
@@ -88,7 +88,7 @@ async def load_key(gateway: Gateway, request: Request) -> Mapping[str, object]:
 
 async def unload_key(gateway: Gateway, request: Request) -> Mapping[str, object]:
     """Forget a private key by its id."""
-    name = required(request.message, "id", "key ID")
+    name = required(request.message, "id", "key id missing")
     if not gateway.vault.unload_key(name):
         raise RefusedError("key not found", code="no-such-key", outcome="not-found")
     return DONE
@@ -123,10 +123,9 @@ async def load_shared(gateway: Gateway, request: Request) -> Mapping[str, object
 
 
 async def unload_shared(gateway: Gateway, request: Request) -> Mapping[str, object]:
-    """Forget a secret by its id."""
-    name = required(request.message, "id", "unique identifier")
-    if not gateway.vault.unload_shared(name):
-        raise RefusedError("shared key not found", code="no-such-key", outcome="not-found")
+    """Forget a secret by its id; one that is not there is no mistake, as with strongSwan."""
+    name = required(request.message, "id", "unique identifier missing")
+    gateway.vault.unload_shared(name)
     return DONE
 
 
@@ -138,7 +137,9 @@ async def get_shared(gateway: Gateway, request: Request) -> Mapping[str, object]
 
 async def flush_certs(gateway: Gateway, request: Request) -> Mapping[str, object]:
     """strongSwan drops certificates that it fetched and kept. None are kept here, so there is nothing left to drop."""
-    del gateway, request
+    del gateway
+    if word(request.message, "type"):
+        _kind(request.message)
     return DONE
 
 
@@ -152,6 +153,8 @@ async def clear_creds(gateway: Gateway, request: Request) -> Mapping[str, object
 async def list_certs(gateway: Gateway, request: Request) -> Mapping[str, object]:
     """Stream certificates and revocation lists as ``list-cert``, in DER."""
     message = request.message
+    if word(message, "type") and word(message, "type").lower() not in CERTIFICATE_TYPES:
+        return {}
     kind, flag = _kind(message) if word(message, "type") else ("ANY", "ANY")
     if kind == "X509" and not word(message, "flag") and word(message, "type").lower() == "x509":
         flag = "ANY"

@@ -59,7 +59,7 @@ async def load_conn(gateway: Gateway, request: Request) -> Mapping[str, object]:
 
 async def unload_conn(gateway: Gateway, request: Request) -> Mapping[str, object]:
     """Forget a connection and its traps; its SAs live on until they are closed or fail to rekey."""
-    name = required(request.message, "name", "connection name")
+    name = required(request.message, "name", "unload: missing connection name")
     if not gateway.registry.remove(name):
         raise RefusedError(f"unload: connection '{name}' not found", code="no-such-connection", outcome="not-found")
     gateway.starter.forget(name)
@@ -81,7 +81,7 @@ async def load_authority(gateway: Gateway, request: Request) -> Mapping[str, obj
 
 async def unload_authority(gateway: Gateway, request: Request) -> Mapping[str, object]:
     """Forget an authority."""
-    name = required(request.message, "name", "authority name")
+    name = required(request.message, "name", "unload: missing authority name")
     if gateway.authorities.pop(name, None) is None:
         raise RefusedError(f"unload: authority '{name}' not found", code="no-such-authority", outcome="not-found")
     gateway.vault.name_authority(name, None)
@@ -124,9 +124,9 @@ async def load_pool(gateway: Gateway, request: Request) -> Mapping[str, object]:
 
 async def unload_pool(gateway: Gateway, request: Request) -> Mapping[str, object]:
     """Forget a pool."""
-    name = required(request.message, "name", "pool name to unload")
+    name = required(request.message, "name", "missing pool name to unload")
     if gateway.pools.pop(name, None) is None:
-        raise RefusedError(f"unloading pool failed: '{name}' not found", code="no-such-pool", outcome="not-found")
+        raise RefusedError(f"{name} not found", code="no-such-pool", outcome="not-found")
     return DONE
 
 
@@ -138,7 +138,7 @@ async def get_pools(gateway: Gateway, request: Request) -> Mapping[str, object]:
         if wanted and pool.name != wanted:
             continue
         view: dict[str, object] = {
-            "base": str(pool.first) if pool.first is not None else "",
+            "base": str(pool.base) if pool.base is not None else "",
             "size": str(pool.size),
             "online": "0",
             "offline": "0",

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 from ike.config import Mode
 from ike.errors import LocalError
 
-from ..translate import as_traffic_selectors
 from ..vici.server import RefusedError, Request
 from .arguments import required, word
-from .views import selector_text
+from .views import selector_text, template_text
 
 if TYPE_CHECKING:
     from ..gateway import Gateway
+    from ..tunnels import Trap
 
 
 async def install(gateway: Gateway, request: Request) -> Mapping[str, object]:
     """Put the policy of a configured child in place."""
-    child, ike = required(request.message, "child", "configuration name"), word(request.message, "ike")
+    child, ike = required(request.message, "child", "missing configuration name"), word(request.message, "ike")
     found = gateway.registry.find(child, ike)
     if found is None:
         raise RefusedError("configuration name not found", code="no-such-child", outcome="not-found")
@@ -33,7 +33,7 @@ async def install(gateway: Gateway, request: Request) -> Mapping[str, object]:
 
 async def uninstall(gateway: Gateway, request: Request) -> Mapping[str, object]:
     """Take it away again."""
-    child, ike = required(request.message, "child", "configuration name"), word(request.message, "ike")
+    child, ike = required(request.message, "child", "missing configuration name"), word(request.message, "ike")
     names = [
         trap.policy.name
         for trap in gateway.tunnels.traps
@@ -57,16 +57,29 @@ async def list_policies(gateway: Gateway, request: Request) -> Mapping[str, obje
                 continue
             if (child and trap.child.name != child) or (ike and trap.connection != ike):
                 continue
-            local, remote = as_traffic_selectors(trap.policy.selectors)
+            local, remote = await _selectors(gateway, trap)
             view: dict[str, object] = {
                 "child": trap.child.name,
                 "ike": trap.connection,
                 "mode": trap.child.mode.value.upper(),
-                "local-ts": [selector_text(ts) for ts in local],
-                "remote-ts": [selector_text(ts) for ts in remote],
+                "local-ts": local,
+                "remote-ts": remote,
             }
             await request.stream("list-policy", {trap.policy.name: view})
     return {}
+
+
+async def _selectors(gateway: Gateway, trap: Trap) -> tuple[list[str], list[str]]:
+    """Both sides: a shunt's as they are configured, a trap's with the addresses that dynamic ones stand for."""
+    child, connection = trap.child, gateway.registry.get(trap.connection)
+    if child.mode in (Mode.PASS, Mode.DROP) or connection is None:
+        return [template_text(ts) for ts in child.local_ts], [template_text(ts) for ts in child.remote_ts]
+    ends = await gateway.starter.hosts(connection)
+    local, remote = (
+        [template_text(ts) if end is None else selector_text(ts.resolve(end)) for ts in templates]
+        for templates, end in zip((child.local_ts, child.remote_ts), ends, strict=True)
+    )
+    return local, remote
 
 
 COMMANDS = {"install": install, "uninstall": uninstall, "list-policies": list_policies}

@@ -99,16 +99,13 @@ def _memory() -> dict[str, object]:
 
 
 async def get_counters(gateway: Gateway, request: Request) -> Mapping[str, object]:
-    """IKE events counted, for all connections together, for one (``name``), or each (``all``)."""
-    name, every = word(request.message, "name"), flag(request.message, "all")
-    if every:
-        names = ["", *gateway.registry.names()]
-    elif name:
-        if gateway.registry.get(name) is None:
-            raise RefusedError(f"no counters found for '{name}'", code="no-such-connection", outcome="not-found")
-        names = [name]
-    else:
-        names = [""]
+    """IKE events counted, for all connections together, for one (``name``), or each that has any (``all``)."""
+    name = word(request.message, "name")
+    counted = list(dict.fromkeys(which for which, _ in gateway.counts if which))
+    names = counted if flag(request.message, "all") else [name]
+    if name and name not in counted:
+        refused = RefusedError("no counters found for this connection", code="no-such-connection", outcome="not-found")
+        return {"counters": {}, **refused.as_message()}
     return {
         "counters": {which: {key: str(_count(gateway, which, key)) for key in COUNTERS} for which in names},
         "success": True,

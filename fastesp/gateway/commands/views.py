@@ -52,14 +52,20 @@ IP_PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "ipv6-icmp", 132: "sctp"}
 @lru_cache(maxsize=4096)
 def selector_text(selector: TrafficSelector) -> str:
     """As strongSwan prints it, which calls a port by the name of its service: ``10.9.0.0/24[tcp/http]``."""
-    if selector.protocol in (6, 17) and selector.start_port == selector.end_port:
-        try:
-            service = socket.getservbyport(selector.start_port, IP_PROTOCOLS[selector.protocol])
-        except OSError:
-            return str(selector)
-        hosts = str(TrafficSelector(selector.start, selector.end))
-        return f"{hosts}[{IP_PROTOCOLS[selector.protocol]}/{service}]"
-    return str(selector)
+    if selector.start_port != selector.end_port or not (service := _service(selector.protocol, selector.start_port)):
+        return str(selector)
+    hosts = str(TrafficSelector(selector.start, selector.end))
+    return f"{hosts}[{IP_PROTOCOLS[selector.protocol]}/{service}]"
+
+
+def _service(protocol: int, port: int) -> str:
+    """What getservbyport(3) calls a port of TCP or UDP; empty where it has no name."""
+    if protocol not in (6, 17):
+        return ""
+    try:
+        return socket.getservbyport(port, IP_PROTOCOLS[protocol])
+    except OSError:
+        return ""
 
 
 def template_text(template: TsTemplate) -> str:
@@ -72,7 +78,9 @@ def template_text(template: TsTemplate) -> str:
     name = IP_PROTOCOLS.get(protocol, str(protocol))
     if (first, last) == (0, 65535):
         return f"dynamic[{name}]"
-    return f"dynamic[{name}/{first}]" if first == last else f"dynamic[{name}/{first}-{last}]"
+    if first == last:
+        return f"dynamic[{name}/{_service(protocol, first) or first}]"
+    return f"dynamic[{name}/{first}-{last}]"
 
 
 def ike_view(sa: IkeSaInfo, now: float) -> View:
@@ -96,7 +104,9 @@ def ike_view(sa: IkeSaInfo, now: float) -> View:
         view["nat-local"] = "yes"
     if sa.nat_remote:
         view["nat-remote"] = "yes"
-    if sa.nat_local or sa.nat_remote:
+    if sa.nat_fake:
+        view["nat-fake"] = "yes"
+    if sa.nat_local or sa.nat_remote or sa.nat_fake:
         view["nat-any"] = "yes"
     view.update(_suite(sa.suite))
     if sa.established_at is not None and sa.state == "ESTABLISHED":
@@ -218,17 +228,19 @@ def connection_view(connection: Connection) -> View:
         view["ppk_required"] = "yes"
     for side, rounds in (("local", connection.local), ("remote", connection.remote)):
         for number, auth in enumerate(rounds, 1):
-            view[f"{side}-{number}"] = _auth_view(auth)
+            view[f"{side}-{number}"] = _auth_view(auth, own=side == "local")
     view["children"] = {child.name: _child_config_view(child) for child in connection.children}
     return view
 
 
-def _auth_view(auth: AuthRound) -> View:
+def _auth_view(auth: AuthRound, *, own: bool) -> View:
     view: View = {}
     if auth.eap_id is not None:
         view["eap_id"] = str(auth.eap_id)
     if auth.id is not None:
         view["id"] = str(auth.id)
+    elif own and auth.certs:
+        view["id"] = subject_of(auth.certs[0])  # who we then are
     method = "eap" if auth.auth.startswith("eap") else auth.auth
     if auth.auth in EAP_NAMES:
         view["eap-type"] = EAP_NAMES[auth.auth]
