@@ -167,6 +167,22 @@ def test_what_a_killed_lab_left_is_recognised_and_swept() -> None:
     wait_until(lambda: not sleepers(), "the end of its programs", 5.0)
 
 
+def test_the_command_builds_two_sites_says_how_to_enter_and_waits_for_ctrl_c() -> None:
+    words = [sys.executable, "-u", "-m", "fastesp", "lab", "--gateways", "none"]
+    child = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert child.stdout is not None
+    said = []
+    for line in child.stdout:
+        said.append(line)
+        if line.startswith("Ctrl-C"):
+            break
+    (gateway,) = [line.split()[5] for line in said if line.split()[:1] == ["gateway-a"]]
+    assert (NETNS_DIRECTORY / gateway).exists()
+    os.kill(child.pid, signal.SIGINT)
+    assert child.wait(20) == 0
+    assert list(NETNS_DIRECTORY.glob(f"*lab-{child.pid}-*")) == []
+
+
 def test_without_root_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(LabError, match="needs root"), Lab("test"):
