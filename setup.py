@@ -36,7 +36,7 @@ OPTIONAL = {
 COMPILE = {
     "release": ["-O3", "-fno-strict-aliasing", "-fno-plt"],
     "trace": ["-O1", "-g"],
-    "sanitize": ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined"],
+    "sanitize": ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
 }
 LINK = {"release": [], "trace": [], "sanitize": ["-fsanitize=address,undefined"]}
 
@@ -99,6 +99,8 @@ setup(
             "linetrace": FLAVOUR == "trace",
         },
         force=FLAVOUR != "release",
+        # Another flavour's C is another C: it does not replace the release's beside the sources.
+        build_dir=None if FLAVOUR == "release" else f"build/{FLAVOUR}/c",
     ),
     cmdclass={"build_ext": BuildWithBpf},
 )
