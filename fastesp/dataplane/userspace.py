@@ -1,7 +1,8 @@
 """The data plane in user space: the engine between a TUN device and the machine's UDP and raw sockets.
 
-Two workers carry packets (``fastesp/io``): outbound from the TUN to the wire, inbound from the wire to the TUN. This object belongs to
-the control plane's thread; it parks a worker for the moment in which it changes what that worker owns.
+Two workers carry packets (``fastesp/io``): outbound from the TUN to the wire, inbound from the wire to the TUN. This
+object belongs to the control plane's thread; it parks a worker for the moment in which it changes what that worker
+owns.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from fastesp.dataplane.base import (
     Acquire,
@@ -26,13 +28,14 @@ from fastesp.dataplane.base import (
     Placement,
     PolicyAction,
     SaCounters,
+    SaMode,
     SaProtocol,
     Selector,
     SoftLimit,
     TrapPolicy,
     UnknownSpi,
 )
-from fastesp.dataplane.overhead import inner_mtu
+from fastesp.dataplane.overhead import fits_joined, inner_mtu
 from fastesp.engine.esp import Engine
 from fastesp.engine.sa import Sa
 from fastesp.engine.suites import SUITES
@@ -47,6 +50,9 @@ from fastesp.io.receive import RawReceiver, Receiver, UdpReceiver
 from fastesp.io.send import Sender
 from fastesp.io.tun import TunReader, open_tun
 from fastesp.io.worker import Worker
+
+if TYPE_CHECKING:
+    from fastesp.io.path import Ends
 
 log = logging.getLogger(__name__)
 
@@ -80,9 +86,10 @@ class _Policy:
 class UserspaceDataPlane:
     """See :class:`fastesp.dataplane.base.DataPlane`; and all IKE datagrams, which share sockets with ESP.
 
-    ``mtu`` is the TUN's, in bytes. ``gso`` and ``gro``: ``None`` checks at the start whether this kernel does them right.
-    ``cpus``: the outbound and the inbound worker's; ``None`` takes the first and the last that this process may use, ``()`` pins nothing.
-    ``mark`` is set on every packet that leaves (policy routing needs it to tell them from packets that are to be protected).
+    ``mtu`` is the TUN's, in bytes. ``gso`` and ``gro``: ``None`` checks at the start whether this kernel does them
+    right. ``cpus``: the outbound and the inbound worker's; ``None`` takes the first and the last that this process may
+    use, ``()`` pins nothing. ``mark`` is set on every packet that leaves (policy routing needs it to tell them from
+    packets that are to be protected).
     Raises :class:`DataPlaneError` where the machine refuses the TUN device or a socket.
     """
 
@@ -151,18 +158,20 @@ class UserspaceDataPlane:
         versions = (4, 6) if sockets.has_ipv6() else (4,)
         self._udp = {}
         self._raw = {}
+        self._ah = {}
         for version in versions:
             self._udp[version] = sockets.open_udp(version, udp_port, mark=self._mark, gro=gro)
             self._owned.callback(self._udp[version].close)
             self._raw[version] = sockets.open_raw(version, sockets.ESP, mark=self._mark)
             self._owned.callback(self._raw[version].close)
+            self._ah[version] = sockets.open_raw(version, sockets.AH, mark=self._mark)
+            self._owned.callback(self._ah[version].close)
         self._ike = IkeSockets(ike_port, udp_port, self._udp, mark=self._mark)
         self._owned.callback(self._ike.close)
 
     def _make_workers(self, udp_port: int, gso: bool, merge: bool) -> None:
-        fds = [
-            table[version].fileno() if version in table else -1 for table in (self._udp, self._raw) for version in (4, 6)
-        ]
+        tables = (self._udp, self._raw, self._ah)
+        fds = [table[version].fileno() if version in table else -1 for table in tables for version in (4, 6)]
         self._notes = [Mailbox(NOTES_BYTES, self._bell) for _ in range(2)]
         self._sender = Sender(*fds, gso)
         self._outbound = Outbound(self._engine, self._notes[0], TunReader(self._tun_fd), self._sender)
@@ -170,6 +179,7 @@ class UserspaceDataPlane:
             UdpReceiver(sock.fileno(), udp_port, self._ike.mailbox) for sock in self._udp.values()
         ]
         receivers += [RawReceiver(sock.fileno(), version, sockets.ESP) for version, sock in self._raw.items()]
+        receivers += [RawReceiver(sock.fileno(), version, sockets.AH) for version, sock in self._ah.items()]
         self._inbound = Inbound(self._engine, self._notes[1], receivers, TunWriter(self._tun_fd, merge))
 
     def _start(self, cpus: Sequence[int] | None) -> list[threading.Thread]:
@@ -205,7 +215,7 @@ class UserspaceDataPlane:
 
     def capabilities(self) -> frozenset[str]:
         """Protocols, modes and suites; and which offloads are in use (``udp-gso``, ``tun-tso`` ...)."""
-        have = {"esp", "tunnel", "transport", "ipv4", "esn", "udp-encap", "trap", "move", "tfc"} | SUITES
+        have = {"esp", "ah", "tunnel", "transport", "ipv4", "esn", "udp-encap", "trap", "move", "tfc"} | SUITES
         have |= {f"tun-{name}" for name in self._tun_offloads}
         if 6 in self._udp:
             have.add("ipv6")
@@ -228,12 +238,14 @@ class UserspaceDataPlane:
         """Inbound works on return; outbound waits for :meth:`activate_outbound`."""
         if sa.placement not in ("auto", "userspace"):
             raise DataPlaneError(f"{sa.name}: placement {sa.placement!r} is not the user-space data plane's")
-        if sa.protocol is not SaProtocol.ESP:
-            raise DataPlaneError(f"{sa.name}: AH has no socket here: use ESP, with null encryption if need be")
+        if sa.protocol is SaProtocol.AH and sa.path.udp_encap:
+            raise DataPlaneError(f"{sa.name}: AH authenticates addresses, so that no NAT lets it pass: use ESP in UDP")
         if sa.child_id in self._children:
             raise DataPlaneError(f"{sa.name}: CHILD_SA {sa.child_id} is installed already")
         if sa.path.remote.version not in self._udp:
             raise DataPlaneError(f"{sa.name}: no IPv{sa.path.remote.version} on this machine")
+        if not fits_joined(sa):
+            sockets.stop_joining(self._udp[sa.path.remote.version])
         slot_in = slot_out = None
         mtu = self._inner_mtu(sa)
         try:
@@ -273,6 +285,7 @@ class UserspaceDataPlane:
             remote=sa.path.remote,
             esn=sa.esn,
             replay_window=sa.replay_window,
+            nat=sa.mode is SaMode.TRANSPORT and sa.path.udp_encap,
             lifetime=sa.lifetime,
             copy_ecn=sa.copy_ecn,
             copy_dscp=sa.copy_dscp in ("in", "yes"),
@@ -444,7 +457,7 @@ class UserspaceDataPlane:
         """The event that a note means; ``None`` where its SA or policy has gone meanwhile, or it is ours to act on."""
         if told.kind == note.ACQUIRE:
             return self._acquire(told)
-        if told.kind == note.UNKNOWN_SPI:
+        if told.kind == note.UNKNOWN_SPI and told.path is not None:
             return None if told.spi in self._spis else UnknownSpi(told.spi, _outer(told.path))
         child_id = self._by_slot.get((told.inbound, told.slot))
         if child_id is None:
@@ -454,7 +467,7 @@ class UserspaceDataPlane:
             return None
         if told.kind == note.LIMIT:
             return HardLimit(child_id, told.what) if told.hard else SoftLimit(child_id, told.what)
-        if told.kind == note.MOVED:
+        if told.kind == note.MOVED and told.path is not None:
             moved = _outer(told.path)
             return PeerMoved(child_id, moved) if moved != sa.path else None
         self._follow_path_mtu(child_id)
@@ -462,7 +475,7 @@ class UserspaceDataPlane:
 
     def _acquire(self, told: note.Note) -> Acquire | None:
         for policy, slot in self._traps.values():
-            if slot == told.slot:
+            if slot == told.slot and told.source is not None and told.destination is not None:
                 return Acquire(
                     policy.name,
                     policy.reqid,
@@ -505,7 +518,7 @@ class UserspaceDataPlane:
         return self._ike.receive()
 
     def send_ike(self, data: bytes, path: Route) -> bool:
-        """Send an IKE message from ``path.local``; with its marker from the NAT-T port. False where the kernel refuses."""
+        """Send from ``path.local``, from the NAT-T port with its marker. False where the kernel refuses."""
         return self._ike.send(data, path)
 
     def send_keepalive(self, path: Route) -> bool:
@@ -585,11 +598,11 @@ def _rank(priority: int, action: PolicyAction) -> int:
     return 2 * (priority or (PROTECT_RANK if action is PolicyAction.PROTECT else PASS_RANK))
 
 
-def _ends(path: OuterPath) -> tuple[object, int, object, int]:
+def _ends(path: OuterPath) -> Ends:
     return path.local, path.local_port, path.remote, path.remote_port
 
 
-def _outer(ends: tuple) -> OuterPath:
+def _outer(ends: Ends) -> OuterPath:
     local, local_port, remote, remote_port = ends
     return OuterPath(local, remote, local_port, remote_port)
 

@@ -10,11 +10,12 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from fastesp.engine.batch cimport NO_SLOT, packet_t
+from fastesp.engine.ah cimport ah_find
+from fastesp.engine.batch cimport FLAG_OUTER, NO_SLOT, packet_t
 from fastesp.engine.esp cimport Engine
 from fastesp.engine.verdict cimport VERDICT_OK, VERDICT_UNKNOWN_SPI
 from fastesp.io.checksum cimport get_be32
-from fastesp.io.linux cimport load_acquire, ntohl
+from fastesp.io.linux cimport load_acquire
 from fastesp.io.mailbox cimport Mailbox
 from fastesp.io.note cimport NOTE_MOVED, NOTE_UNKNOWN_SPI, note_t
 from fastesp.io.path cimport path_equal
@@ -88,7 +89,7 @@ cdef class Inbound(Worker):
             if packet.verdict == VERDICT_UNKNOWN_SPI:
                 if now >= self.next_unknown:
                     self.next_unknown = now + UNKNOWN_EVERY
-                    self._note(NOTE_UNKNOWN_SPI, 0, get_be32(receiver.region + packet.offset), peer)
+                    self._note(NOTE_UNKNOWN_SPI, 0, _spi_of(receiver.region + packet.offset, packet), peer)
             elif packet.verdict == VERDICT_OK and (packet.sa != last_sa or packet.peer != last_peer):
                 last_sa = packet.sa
                 last_peer = packet.peer
@@ -100,7 +101,7 @@ cdef class Inbound(Worker):
         if path.local_port == 0 or path_equal(path, peer) or peer.local_port == 0 or now - self.moved[slot] < MOVED_EVERY:
             return
         self.moved[slot] = now
-        self._note(NOTE_MOVED, slot, ntohl(self.engine.inbound.slots[slot].spi), peer)
+        self._note(NOTE_MOVED, slot, self.engine.inbound.slots[slot].spi, peer)
 
     cdef void _note(self, uint32_t kind, uint32_t slot, uint32_t spi, const path_t* peer) noexcept nogil:
         cdef note_t note
@@ -111,3 +112,12 @@ cdef class Inbound(Worker):
         note.inbound = 1
         note.path = peer[0]
         self.notes.put(&note, sizeof(note), NULL, 0)
+
+
+cdef uint32_t _spi_of(const uint8_t* data, const packet_t* packet) noexcept nogil:
+    """Of a packet that the engine has looked at: it is long enough."""
+    cdef uint32_t at = 0
+    cdef uint32_t total
+    if packet.flags & FLAG_OUTER and ah_find(data, packet.length, &at, &total):
+        at += 4
+    return get_be32(data + at)

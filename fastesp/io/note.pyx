@@ -25,7 +25,7 @@ class Note(NamedTuple):
     inbound: bool
     hard: bool
     what: str
-    path: tuple
+    path: object
     source: object
     destination: object
     protocol: int
@@ -47,7 +47,7 @@ def decode_note(bytes record not None):
         note.inbound != 0,
         (note.value >> 16) == EVENT_HARD,
         "bytes" if limit == LIMIT_BYTES else "packets" if limit == LIMIT_PACKETS else "sequence",
-        path_get(&note.path) if note.path.family else (),
+        path_get(&note.path) if note.path.family else None,
         _address(note.family, note.source),
         _address(note.family, note.destination),
         note.protocol,

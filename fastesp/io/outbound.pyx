@@ -16,7 +16,7 @@ from fastesp.engine.verdict cimport VERDICT_ACQUIRE, VERDICT_OK, VERDICT_OVERFLO
 from fastesp.io.checksum cimport get_be16
 from fastesp.io.held cimport held_t
 from fastesp.io.icmp cimport ICMP_ROOM, too_big
-from fastesp.io.linux cimport load_acquire, ntohl
+from fastesp.io.linux cimport load_acquire
 from fastesp.io.mailbox cimport Mailbox
 from fastesp.io.note cimport NOTE_ACQUIRE, NOTE_PATH_MTU, note_t
 from fastesp.io.worker cimport COMMAND_RUN, monotonic, watch
@@ -159,7 +159,7 @@ cdef class Outbound(Worker):
         memset(&note, 0, sizeof(note))
         note.kind = NOTE_PATH_MTU
         note.slot = slot
-        note.spi = ntohl(self.engine.outbound.slots[slot].spi)
+        note.spi = self.engine.outbound.slots[slot].spi
         self.notes.put(&note, sizeof(note), NULL, 0)
 
 

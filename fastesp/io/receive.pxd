@@ -1,6 +1,6 @@
 """Datagrams in: recvmmsg into a region of our own, one descriptor an ESP packet."""
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastesp.engine.batch cimport Batch
 from fastesp.io.linux cimport iovec, mmsghdr, sockaddr_storage
@@ -10,7 +10,9 @@ from fastesp.io.path cimport path_t
 
 cdef enum:
     SLOTS = 64              # messages a system call; each has a buffer of its own
-    SLOT_SIZE = 1 << 16     # bytes: the largest datagram, or what GRO makes of many
+    SLOT_HEAD = 64          # bytes before a datagram: transport mode and AH put an IP header there
+    SLOT_ROOM = 1 << 16     # bytes: the largest datagram, or what GRO makes of many
+    SLOT_SIZE = SLOT_HEAD + SLOT_ROOM
 
 
 cdef class Receiver:
@@ -29,10 +31,11 @@ cdef class Receiver:
     cdef uint16_t local_port
     cdef readonly uint64_t calls
 
+    cdef uint8_t* data(self, uint32_t slot) noexcept nogil
     cdef int fill(self) noexcept nogil
     cdef int _receive(self) noexcept nogil
     cdef void _describe(self, uint32_t slot) noexcept nogil
-    cdef void _add(self, uint32_t slot, uint32_t offset, uint32_t length, uint8_t tos, uint8_t flags) noexcept nogil
+    cdef void _add(self, uint32_t slot, int32_t offset, uint32_t length, uint8_t tos, uint8_t flags) noexcept nogil
 
 
 cdef class UdpReceiver(Receiver):
@@ -43,3 +46,4 @@ cdef class UdpReceiver(Receiver):
 cdef class RawReceiver(Receiver):
     cdef int family
     cdef int protocol
+    cdef void _add_ah6(self, uint32_t slot, uint32_t length, uint8_t tos) noexcept nogil

@@ -13,13 +13,15 @@ from libc.string cimport memset
 from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, PROT_READ, PROT_WRITE, mmap, munmap
 
 from fastesp.engine.batch cimport BATCH_MAX, FLAG_OUTER, NO_SLOT, batch_over, packet_t
+from fastesp.engine.header cimport write_ip_header
+from fastesp.engine.ip cimport PROTOCOL_AH
 from fastesp.engine.verdict cimport VERDICT_KEEPALIVE, VERDICT_OK, VERDICT_TRUNCATED
 from fastesp.io.linux cimport MSG_DONTWAIT, MSG_TRUNC, recvmmsg
 from fastesp.io.path cimport CONTROL_SIZE, path_of_message
 
 cdef enum:
     ESP_HEADER = 8
-    IPPROTO_AH = 51
+    IPV6_HEADER = 40
 
 
 cdef class Receiver:
@@ -41,8 +43,8 @@ cdef class Receiver:
         if NULL in (self.peers, self.messages, self.vectors, self.names, self.controls):
             raise MemoryError
         for slot in range(SLOTS):
-            self.vectors[slot].iov_base = self.region + slot * SLOT_SIZE
-            self.vectors[slot].iov_len = SLOT_SIZE
+            self.vectors[slot].iov_base = self.data(slot)
+            self.vectors[slot].iov_len = SLOT_ROOM
             self.messages[slot].msg_hdr.msg_iov = &self.vectors[slot]
             self.messages[slot].msg_hdr.msg_iovlen = 1
         self.batch = batch_over(self.region, size, BATCH_MAX, None)
@@ -55,6 +57,10 @@ cdef class Receiver:
         free(self.vectors)
         free(self.names)
         free(self.controls)
+
+    cdef uint8_t* data(self, uint32_t slot) noexcept nogil:
+        """Where the datagrams of ``slot`` begin."""
+        return self.region + <size_t> slot * SLOT_SIZE + SLOT_HEAD
 
     cdef int fill(self) noexcept nogil:
         """Describe what is there, at most a batch; 0: nothing is."""
@@ -87,10 +93,10 @@ cdef class Receiver:
         """Add the descriptors of one message, and go to the next one once it is through."""
         self.next += 1
 
-    cdef void _add(self, uint32_t slot, uint32_t offset, uint32_t length, uint8_t tos, uint8_t flags) noexcept nogil:
+    cdef void _add(self, uint32_t slot, int32_t offset, uint32_t length, uint8_t tos, uint8_t flags) noexcept nogil:
         cdef packet_t* packet = &self.batch.packets[self.batch.count]
         memset(packet, 0, sizeof(packet_t))
-        packet.offset = slot * SLOT_SIZE + offset
+        packet.offset = <uint32_t> (<int32_t> (slot * SLOT_SIZE + SLOT_HEAD) + offset)
         packet.length = length
         packet.verdict = VERDICT_OK
         packet.tos = tos
@@ -110,7 +116,7 @@ cdef class UdpReceiver(Receiver):
 
     cdef void _describe(self, uint32_t slot) noexcept nogil:
         cdef mmsghdr* message = &self.messages[slot]
-        cdef uint32_t length = min(message.msg_len, <uint32_t> SLOT_SIZE)
+        cdef uint32_t length = min(message.msg_len, <uint32_t> SLOT_ROOM)
         cdef uint32_t piece, segment
         cdef uint8_t tos
         path_of_message(&self.peers[slot], &message.msg_hdr, self.local_port, &tos, &segment)
@@ -126,7 +132,7 @@ cdef class UdpReceiver(Receiver):
 
     cdef void _sort(self, uint32_t slot, uint32_t offset, uint32_t length, uint8_t tos) noexcept nogil:
         """One datagram: keepalive, IKE, or ESP (RFC 3948 sections 2.1 to 2.3: an SPI is never zero)."""
-        cdef uint8_t* data = self.region + slot * SLOT_SIZE + offset
+        cdef uint8_t* data = self.data(slot) + offset
         if length == 1 and data[0] == 0xFF:
             self.counts[<int> VERDICT_KEEPALIVE] += 1
         elif length >= 4 and (data[0] | data[1] | data[2] | data[3]) == 0:
@@ -134,7 +140,7 @@ cdef class UdpReceiver(Receiver):
         elif length < ESP_HEADER:
             self.counts[<int> VERDICT_TRUNCATED] += 1
         else:
-            self._add(slot, offset, length, tos, 0)
+            self._add(slot, <int32_t> offset, length, tos, 0)
 
 
 cdef class RawReceiver(Receiver):
@@ -146,8 +152,8 @@ cdef class RawReceiver(Receiver):
 
     cdef void _describe(self, uint32_t slot) noexcept nogil:
         cdef mmsghdr* message = &self.messages[slot]
-        cdef uint8_t* data = self.region + slot * SLOT_SIZE
-        cdef uint32_t length = min(message.msg_len, <uint32_t> SLOT_SIZE)
+        cdef uint8_t* data = self.data(slot)
+        cdef uint32_t length = min(message.msg_len, <uint32_t> SLOT_ROOM)
         cdef uint32_t header = 0
         cdef uint32_t segment
         cdef uint8_t tos
@@ -161,7 +167,19 @@ cdef class RawReceiver(Receiver):
             tos = data[1]
         if header + ESP_HEADER > length or message.msg_hdr.msg_flags & MSG_TRUNC:
             self.counts[<int> VERDICT_TRUNCATED] += 1
-        elif self.protocol == IPPROTO_AH:
+        elif self.protocol != PROTOCOL_AH:
+            self._add(slot, <int32_t> header, length - header, tos, 0)
+        elif self.family == 4:
             self._add(slot, 0, length, tos, FLAG_OUTER)
         else:
-            self._add(slot, header, length - header, tos, 0)
+            self._add_ah6(slot, length, tos)
+
+    cdef void _add_ah6(self, uint32_t slot, uint32_t length, uint8_t tos) noexcept nogil:
+        """The IPv6 header that Linux took off, as far as AH authenticates it (RFC 4302 section 3.3.3.1.2)."""
+        cdef const path_t* peer = &self.peers[slot]
+        if length > 65535:
+            self.counts[<int> VERDICT_TRUNCATED] += 1
+            return
+        write_ip_header(
+            self.data(slot) - IPV6_HEADER, 6, peer.remote, peer.local, PROTOCOL_AH, tos, IPV6_HEADER + length, 0, False)
+        self._add(slot, -IPV6_HEADER, IPV6_HEADER + length, tos, FLAG_OUTER)

@@ -12,6 +12,8 @@ cdef class Sender:
     cdef readonly int udp6
     cdef readonly int raw4
     cdef readonly int raw6
+    cdef readonly int ah4       # both want packets with their IP header
+    cdef readonly int ah6
     cdef public bint gso
     cdef int fragment[4]        # what IP_MTU_DISCOVER says now: 1 DF, 0 none, -1 not set yet
     cdef mmsghdr* messages
@@ -28,6 +30,8 @@ cdef class Sender:
     cdef readonly uint64_t calls
     cdef readonly uint64_t datagrams
     cdef readonly uint64_t gso_refused
+    cdef readonly uint64_t fragmented
+    cdef uint32_t next_identification
 
     cdef void send(self, Batch batch, const path_t* paths, uint32_t path_count) noexcept nogil
     cdef int _socket_of(self, const path_t* path, const packet_t* packet) noexcept nogil
@@ -38,6 +42,8 @@ cdef class Sender:
     cdef void _address(self, uint32_t message, const path_t* path, uint8_t tos, uint32_t segment) noexcept nogil
     cdef void _set_df(self, int fd, bint df) noexcept nogil
     cdef void _flush(self, Batch batch, const path_t* paths, int fd, uint32_t count) noexcept nogil
+    cdef int _in_fragments(self, int fd, mmsghdr* message, const uint8_t* packet, uint32_t length) noexcept nogil
     cdef void _singly(self, Batch batch, int fd, uint32_t at, const path_t* path) noexcept nogil
+    cdef void _alone(self, Batch batch, int fd, mmsghdr* message, uint32_t index) noexcept nogil
     cdef void _give_up(self, Batch batch, uint32_t first, uint32_t count, int error) noexcept nogil
     cdef int _try(self, int fd, mmsghdr* messages, uint32_t count) noexcept nogil

@@ -4,10 +4,14 @@
    size become one UDP GSO message (up to 64, the last may be shorter), the others a message each.
 2. ``_flush`` hands the messages to sendmmsg. A full socket buffer is waited for, bounded; a GSO message that the
    kernel refuses is sent again packet by packet, so that a device that cannot do it costs speed, not packets.
-3. What could not be sent has its verdict changed: TOO_BIG, OVERFLOW or SEND_FAILED.
+3. AH goes with its IP header, whose identification its ICV covers. The kernel does not fragment such packets: where one is too long
+   for its path and may be cut, ``_in_fragments`` does (fragment.pyx).
+4. What could not be sent has its verdict changed: TOO_BIG, OVERFLOW or SEND_FAILED.
 
 Packets stay where they are in the batch's region: each is one iovec, and nothing is copied here.
 """
+
+import secrets
 
 from libc.errno cimport EAGAIN, EINTR, EINVAL, EIO, EMSGSIZE, ENOBUFS, EOPNOTSUPP, errno
 from libc.stdint cimport uint16_t
@@ -15,6 +19,7 @@ from libc.stdlib cimport calloc, free
 
 from fastesp.engine.batch cimport BATCH_MAX, FLAG_DF, FLAG_OUTER, NO_SLOT
 from fastesp.engine.verdict cimport VERDICT_OK, VERDICT_OVERFLOW, VERDICT_SEND_FAILED, VERDICT_TOO_BIG
+from fastesp.io.fragment cimport fragments_begin, fragments_next, fragments_shorter, fragments_t
 from fastesp.io.linux cimport (
     IP_MTU_DISCOVER,
     IP_PMTUDISC_DO,
@@ -35,16 +40,19 @@ from fastesp.io.path cimport CONTROL_SIZE, address_message
 
 cdef enum:
     GSO_BYTES = 65000       # what one UDP GSO send may carry: 65,535 less IP and UDP headers, and some
+    # An inner packet that IPv6 promises to carry (RFC 8200 section 5), and the most that ESP or AH (with its outer header) adds.
+    SEALED_IPV6_MINIMUM = 1280 + 88
     WAIT_MS = 20            # for room in a full socket buffer, at a time
     WAITS = 10              # then the packets are dropped
 
 
 cdef class Sender:
-    """The four sockets that packets leave by; -1 where there is none. They stay the caller's; ``counts`` is set by the worker."""
+    """The six sockets that packets leave by; -1 where there is none. They stay the caller's; ``counts`` is set by the worker."""
 
-    def __cinit__(self, int udp4, int udp6, int raw4, int raw6, bint gso):
+    def __cinit__(self, int udp4, int udp6, int raw4, int raw6, int ah4, int ah6, bint gso):
         cdef int i
-        self.udp4, self.udp6, self.raw4, self.raw6 = udp4, udp6, raw4, raw6
+        self.udp4, self.udp6, self.raw4, self.raw6, self.ah4, self.ah6 = udp4, udp6, raw4, raw6, ah4, ah6
+        self.next_identification = secrets.randbits(32)
         self.gso = gso
         self.too_big = NO_SLOT
         for i in range(4):
@@ -80,7 +88,7 @@ cdef class Sender:
 
     cdef int _socket_of(self, const path_t* path, const packet_t* packet) noexcept nogil:
         if packet.flags & FLAG_OUTER:
-            return -1
+            return self.ah4 if path.family == 4 else self.ah6
         if path.family == 4:
             return self.udp4 if path.local_port else self.raw4
         if path.family == 6:
@@ -152,8 +160,8 @@ cdef class Sender:
         """DF for what follows on this socket (RFC 4301 section 8.1); there is no control message for it."""
         cdef int index = 0 if fd == self.udp4 else 1 if fd == self.udp6 else 2 if fd == self.raw4 else 3
         cdef int value = IP_PMTUDISC_DO if df else IP_PMTUDISC_DONT
-        if self.fragment[index] == df:
-            return
+        if fd == self.ah4 or fd == self.ah6 or self.fragment[index] == df:
+            return  # AH's header says it already
         self.fragment[index] = df
         if index & 1:
             setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &value, sizeof(value))
@@ -174,6 +182,8 @@ cdef class Sender:
             if count_there > 1 and _is_refusal(-sent):
                 self.gso_refused += 1
                 self._singly(batch, fd, at, &paths[batch.packets[self.order[self.first[at]]].sa])
+            elif sent == -EMSGSIZE:
+                self._alone(batch, fd, &self.messages[at], self.first[at])
             else:
                 self._give_up(batch, self.first[at], count_there, -sent)
             at += 1
@@ -184,16 +194,48 @@ cdef class Sender:
         cdef uint32_t count = <uint32_t> message.msg_hdr.msg_iovlen
         cdef uint32_t first = self.first[at]
         cdef uint32_t i
-        cdef int sent
         self._address(at, path, batch.packets[self.order[first]].tos, 0)
         message.msg_hdr.msg_iovlen = 1
         for i in range(first, first + count):
             message.msg_hdr.msg_iov = &self.vectors[i]
+            self._alone(batch, fd, message, i)
+
+    cdef void _alone(self, Batch batch, int fd, mmsghdr* message, uint32_t index) noexcept nogil:
+        """One packet that is a message. IPv6 inside must get 1,280 bytes through whatever the path: in fragments, then."""
+        cdef packet_t* packet = &batch.packets[self.order[index]]
+        cdef bint promised = packet.length <= SEALED_IPV6_MINIMUM
+        cdef int sent = self._try(fd, message, 1)
+        if sent == -EMSGSIZE and promised:
+            self.too_big = packet.sa
+        if sent == -EMSGSIZE and packet.flags & FLAG_OUTER:
+            if promised or not packet.flags & FLAG_DF:
+                sent = self._in_fragments(fd, message, batch.region + packet.offset, packet.length)
+        elif sent == -EMSGSIZE and promised and packet.flags & FLAG_DF:
+            self._set_df(fd, False)
             sent = self._try(fd, message, 1)
-            if sent == 1:
-                self.datagrams += 1
-            else:
-                self._give_up(batch, i, 1, -sent)
+            self._set_df(fd, True)
+        if sent == 1:
+            self.datagrams += 1
+        else:
+            self._give_up(batch, index, 1, -sent)
+
+    cdef int _in_fragments(self, int fd, mmsghdr* message, const uint8_t* packet, uint32_t length) noexcept nogil:
+        """A packet with its IP header, cut into as few pieces as its path takes. As ``_try`` says: 1, or why not."""
+        cdef fragments_t cut
+        cdef iovec pieces[2]
+        cdef int sent = -EMSGSIZE
+        if not fragments_begin(&cut, packet, length, self.next_identification):
+            return sent
+        self.next_identification += 1
+        message.msg_hdr.msg_iov = pieces
+        message.msg_hdr.msg_iovlen = 2
+        while sent == -EMSGSIZE and fragments_shorter(&cut):
+            while fragments_next(&cut, pieces):
+                sent = self._try(fd, message, 1)
+                if sent != 1:
+                    break
+        self.fragmented += sent == 1
+        return sent
 
     cdef void _give_up(self, Batch batch, uint32_t first, uint32_t count, int error) noexcept nogil:
         cdef uint16_t verdict = VERDICT_SEND_FAILED

@@ -1,6 +1,7 @@
 """The sockets of the cipher side, opened as the workers want them.
 
-One socket a family serves all local addresses: packet info tells where a datagram arrived, and says where one leaves from.
+One socket a family serves all local addresses: packet info tells where a datagram arrived, and says where one leaves
+from.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ IPV6_MTU_DISCOVER = 23
 IPV6_MTU = 24
 PMTUDISC_DONT, PMTUDISC_DO = 0, 2
 IPV6_RECVTCLASS = 66
+IPV6_HDRINCL = 36
 SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
 
 
@@ -52,7 +54,7 @@ def open_udp(version: int, port: int, *, mark: int = 0, gro: bool = False) -> so
 
 
 def open_raw(version: int, protocol: int, *, mark: int = 0) -> socket.socket:
-    """A raw socket for an IP protocol. Raises :class:`OSError`."""
+    """A raw socket for an IP protocol; AH's takes packets with their IP header. Raises :class:`OSError`."""
     family = socket.AF_INET if version == 4 else socket.AF_INET6
     try:
         sock = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, protocol)
@@ -61,6 +63,11 @@ def open_raw(version: int, protocol: int, *, mark: int = 0) -> socket.socket:
         raise OSError(error.errno, text) from error
     try:
         _prepare(sock, version, mark)
+        if protocol == AH:
+            level, option = (
+                (socket.IPPROTO_IP, socket.IP_HDRINCL) if version == 4 else (socket.IPPROTO_IPV6, IPV6_HDRINCL)
+            )
+            sock.setsockopt(level, option, 1)
     except OSError as error:
         sock.close()
         raise OSError(error.errno, f"raw socket, protocol {protocol} (IPv{version}): {error.strerror}") from error
@@ -81,6 +88,12 @@ def _prepare(sock: socket.socket, version: int, mark: int) -> None:
             sock.setsockopt(socket.SOL_SOCKET, force, BUFFER_BYTES)
         except OSError:
             sock.setsockopt(socket.SOL_SOCKET, plain, BUFFER_BYTES)
+
+
+def stop_joining(sock: socket.socket) -> None:
+    """Have each datagram arrive alone from now on (no UDP GRO): there is room before each then."""
+    with contextlib.suppress(OSError):  # Linux before 5.0
+        sock.setsockopt(SOL_UDP, UDP_GRO, 0)
 
 
 def has_ipv6() -> bool:

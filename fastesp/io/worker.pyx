@@ -25,7 +25,6 @@ from fastesp.io.linux cimport (
     epoll_event,
     epoll_wait,
     load_acquire,
-    ntohl,
     read,
     store_release,
     timespec,
@@ -153,9 +152,9 @@ cdef class Worker:
                 note.inbound = inbound
                 note.value = (<uint32_t> events[i].kind << 16) | events[i].limit
                 if inbound:
-                    note.spi = ntohl(self.engine.inbound.slots[note.slot].spi)
+                    note.spi = self.engine.inbound.slots[note.slot].spi
                 else:
-                    note.spi = ntohl(self.engine.outbound.slots[note.slot].spi)
+                    note.spi = self.engine.outbound.slots[note.slot].spi
                 self.notes.put(&note, sizeof(note), NULL, 0)
             if count < 64:
                 return

@@ -1,6 +1,7 @@
 """A data plane in a process of its own (so that it can live in a namespace), told what to do in lines of JSON.
 
-Each line on stdin is ``[method, arguments]``; each answer on stdout is one line, ``["ok", value]`` or ``["error", text]``.
+Each line on stdin is ``[method, arguments]``; each answer on stdout is one line, ``["ok", value]`` or
+``["error", text]``.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from fastesp.dataplane.base import (
     TrapPolicy,
 )
 from fastesp.dataplane.userspace import UserspaceDataPlane
+from fastesp.engine.suites import ENCRYPTION, INTEGRITY
 
 
 class PlainKey(bytearray):
@@ -43,27 +45,35 @@ def outer_path(path: list[Any]) -> OuterPath:
     return OuterPath(ip_address(path[0]), ip_address(path[1]), path[2], path[3])
 
 
+def keys(suite: Suite, spi: int) -> tuple[bytes, bytes]:
+    """Encryption key with its salt, and integrity key, of the SPI alone: two sides agree without speaking."""
+    salt = ENCRYPTION[suite.encryption].salt if suite.encryption else 0
+    auth = INTEGRITY[suite.integrity].key if suite.integrity else 0
+    return bytes((spi * 7 + i) % 256 for i in range(suite.key_bits // 8 + salt)), bytes(
+        (spi + i) % 256 for i in range(auth)
+    )
+
+
 def child(wanted: dict[str, Any]) -> ChildSa:
-    """A CHILD_SA whose keys follow from the SPIs alone, so that two processes agree without speaking."""
+    """A CHILD_SA with such keys."""
     suite = Suite(*wanted.get("suite", ["aes-gcm-16", 256]))
 
     def half(spi: int) -> SaHalf:
-        salt = 0 if suite.encryption in ("aes-cbc", "null") else 4
-        cipher = PlainKey((spi * 7 + i) % 256 for i in range(suite.key_bits // 8 + salt))
-        auth = PlainKey(b"i" * {"": 0, "hmac-sha2-256": 32, "hmac-sha1": 20}[suite.integrity])
-        return SaHalf(spi, suite, cipher, auth if suite.integrity else None)
+        cipher, auth = keys(suite, spi)
+        return SaHalf(spi, suite, PlainKey(cipher), PlainKey(auth) if suite.integrity else None)
 
     return ChildSa(
         name=wanted.get("name", "net"),
         child_id=wanted["child_id"],
         reqid=wanted.get("reqid", 1),
-        protocol=SaProtocol.ESP,
+        protocol=SaProtocol(wanted.get("protocol", 50)),
         mode=SaMode(wanted.get("mode", "tunnel")),
         selectors=tuple(selector(*pair) for pair in wanted["selectors"]),
         path=outer_path(wanted["path"]),
         inbound=half(wanted["spi_in"]),
         outbound=half(wanted["spi_out"]),
         esn=wanted.get("esn", False),
+        replay_window=wanted.get("replay_window", 32),
         lifetime=Lifetime(**wanted.get("lifetime", {})),
         tfc_padding=wanted.get("tfc_padding", 0),
     )
