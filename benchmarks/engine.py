@@ -94,7 +94,7 @@ def runners(engine: Engine, primitive: Primitive, track: Track) -> dict[str, Cal
 
 
 def measure(report: Report, name: str, algorithm: Algorithm, provider: str, rounds: int) -> None:
-    """One algorithm by one provider over all sizes: rows of the table ``algorithms``; figures where it is the main one."""
+    """One algorithm by one provider over all sizes: rows of a table; figures where it is the main one."""
     engine, primitive = engine_for(algorithm, provider), algorithm.primitives[provider]()
     for size in SIZES:
         track = Track(PACKETS, size, heads(size, np.zeros(PACKETS, np.int64)), [SPI])

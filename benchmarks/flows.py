@@ -39,7 +39,7 @@ def site_pair(number: int) -> Selector:
 
 
 def heads(size: int, sites: npt.NDArray[np.int64]) -> Heads:
-    """IPv4 and UDP headers of packets of ``size`` bytes, one an entry of ``sites``: a flow within :func:`site_pair` of it.
+    """IPv4 and UDP headers of packets of ``size`` bytes, a flow within :func:`site_pair` for each of ``sites``.
 
     Entries for one pair are flows that differ in their source port.
     """

@@ -14,7 +14,10 @@ WARM = 2
 
 
 def race(runners: Mapping[str, Runner], rounds: int) -> dict[str, list[float]]:
-    """Rates (packets/s) by contender and round; a runner returns nanoseconds a packet of each batch, its turn is their median."""
+    """Rates (packets/s) by contender and round.
+
+    A runner takes one turn and returns nanoseconds a packet of each batch in it; the turn counts as their median.
+    """
     rates: dict[str, list[float]] = {name: [] for name in runners}
     for _ in range(rounds):
         for name, run in runners.items():

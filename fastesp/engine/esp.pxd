@@ -13,6 +13,18 @@ from fastesp.engine.sa cimport SaTable, event_t
 from fastesp.engine.verdict cimport VERDICT_COUNT
 
 
+cdef enum:
+    # Where time goes, by direction: out in the order of a packet, then in.
+    STAGE_CLASSIFY
+    STAGE_WRAP
+    STAGE_SEAL
+    STAGE_SENT
+    STAGE_LOOKUP
+    STAGE_ADMIT
+    STAGE_OPEN
+    STAGE_UNWRAP
+    STAGE_COUNT
+
 cdef class Engine:
     cdef readonly SaTable inbound
     cdef readonly SaTable outbound
@@ -21,6 +33,8 @@ cdef class Engine:
     cdef uint64_t* verdicts_out
     cdef object _verdicts_in
     cdef object _verdicts_out
+    cdef bint timed                 # whether `stages` is kept
+    cdef uint64_t stages[STAGE_COUNT]
 
     # Both return how many packets of the batch go on (verdict OK). `now` in monotonic nanoseconds. Packets that come
     # with another verdict than OK are left alone and not counted.

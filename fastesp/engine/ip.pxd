@@ -6,7 +6,7 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from fastesp.engine.hints cimport load16, load32, load64
+from fastesp.engine.hints cimport likely, load16, load32, load64
 
 cdef enum:
     PROTOCOL_HOP_BY_HOP = 0
@@ -77,39 +77,33 @@ cdef inline bint ip_parse(const uint8_t* p, uint32_t length, bint outbound, ip_t
     if length < 20:
         return False
     flow.zero = 0
-    if p[0] >> 4 == 4:
-        if not ip_parse_4(p, length, outbound, ip, flow):
-            return False
-    elif p[0] >> 4 == 6:
-        if not ip_parse_6(p, length, outbound, ip, flow):
-            return False
-    else:
-        return False
-    ip_ports(p, outbound, ip, flow)
-    return True
+    if likely(p[0] >> 4 == 4, True):
+        return ip_parse_4(p, length, outbound, ip, flow)
+    return p[0] >> 4 == 6 and ip_parse_6(p, length, outbound, ip, flow)
 
 
 cdef inline bint ip_parse_4(const uint8_t* p, uint32_t length, bint outbound, ip_t* ip, flow_t* flow) noexcept nogil:
-    cdef uint32_t header = (p[0] & 15) * 4
-    cdef uint16_t fragment = load16(p + 6)
-    ip.length = load16(p + 2)
-    if header < 20 or ip.length < header or ip.length > length:
+    # One load: version, header length, TOS, length, identification, fragment.
+    cdef uint64_t first = load64(p)
+    cdef uint32_t header = <uint32_t>(first >> 54) & 60
+    cdef uint32_t total = <uint32_t>(first >> 32) & 0xffff
+    cdef uint32_t source = load32(p + 12)
+    cdef uint32_t target = load32(p + 16)
+    cdef uint8_t fragment = 2 if first & 0x1fff else 1 if first & 0x2000 else 0
+    if header < 20 or total < header or total > length:
         return False
+    ip.length = total
     ip.upper = header
     ip.fixed = header
-    ip.tos = p[1]
-    ip.dont_fragment = (fragment >> 14) & 1
-    ip.fragment = 2 if fragment & 0x1fff else 1 if fragment & 0x2000 else 0
+    ip.tos = <uint8_t>(first >> 48)
+    ip.dont_fragment = (first >> 14) & 1
+    ip.fragment = fragment
     flow.family = 4
-    flow.protocol = p[9]
     flow.local_high = 0
     flow.remote_high = 0
-    if outbound:
-        flow.local_low = load32(p + 12)
-        flow.remote_low = load32(p + 16)
-    else:
-        flow.local_low = load32(p + 16)
-        flow.remote_low = load32(p + 12)
+    flow.local_low = source if outbound else target
+    flow.remote_low = target if outbound else source
+    ip_ports(p + header, total - header, p[9], fragment == 2, outbound, flow)
     return True
 
 
@@ -132,10 +126,10 @@ cdef inline bint ip_parse_6(const uint8_t* p, uint32_t length, bint outbound, ip
         flow.local_low = load64(p + 32)
         flow.remote_high = load64(p + 8)
         flow.remote_low = load64(p + 16)
-    return ip_extensions(p, ip, flow)
+    return ip_extensions(p, outbound, ip, flow)
 
 
-cdef inline bint ip_extensions(const uint8_t* p, ip_t* ip, flow_t* flow) noexcept nogil:
+cdef inline bint ip_extensions(const uint8_t* p, bint outbound, ip_t* ip, flow_t* flow) noexcept nogil:
     """From the IPv6 header to the upper protocol, or to the end of what a later fragment shows (RFC 8200 section 4)."""
     cdef uint8_t following = p[6]
     cdef uint32_t at = 40
@@ -169,35 +163,29 @@ cdef inline bint ip_extensions(const uint8_t* p, ip_t* ip, flow_t* flow) noexcep
         at += size
         if ip.fragment == 2:
             break
-    flow.protocol = following
     ip.upper = at
+    ip_ports(p + at, ip.length - at, following, ip.fragment == 2, outbound, flow)
     return True
 
 
-cdef inline void ip_ports(const uint8_t* p, bint outbound, ip_t* ip, flow_t* flow) noexcept nogil:
-    """Both ports at once; `opaque` where they cannot be seen."""
-    cdef uint32_t left = ip.length - ip.upper
-    cdef const uint8_t* upper = p + ip.upper
-    cdef uint16_t value
-    flow.opaque = 0
-    flow.local_port = 0
-    flow.remote_port = 0
-    if ip.fragment == 2:
-        flow.opaque = 1
-    elif has_ports(flow.protocol):
-        if left < 4:
-            flow.opaque = 1
-        elif outbound:
-            flow.local_port = load16(upper)
-            flow.remote_port = load16(upper + 2)
-        else:
-            flow.local_port = load16(upper + 2)
-            flow.remote_port = load16(upper)
-    elif flow.protocol == PROTOCOL_ICMP or flow.protocol == PROTOCOL_ICMPV6 or flow.protocol == PROTOCOL_MOBILITY:
-        if left < 4:
-            flow.opaque = 1
-        else:
+cdef inline void ip_ports(
+    const uint8_t* upper, uint32_t left, uint8_t protocol, bint later, bint outbound, flow_t* flow
+) noexcept nogil:
+    """Protocol and both ports; `opaque` where they cannot be seen: in a later fragment, or cut short."""
+    cdef bint ports = has_ports(protocol)
+    cdef bint typed = protocol == PROTOCOL_ICMP or protocol == PROTOCOL_ICMPV6 or protocol == PROTOCOL_MOBILITY
+    cdef uint16_t first = 0
+    cdef uint16_t second = 0
+    cdef bint opaque = later or ((ports or typed) and left < 4)
+    if not opaque:
+        if ports:
+            first = load16(upper)
+            second = load16(upper + 2)
+        elif typed:
             # Type and code as one number (RFC 7296 section 3.13.1); the Mobility Header has its type in the third byte.
-            value = load16(upper) if flow.protocol != PROTOCOL_MOBILITY else <uint16_t>(upper[2] << 8)
-            flow.local_port = value
-            flow.remote_port = value
+            first = load16(upper) if protocol != PROTOCOL_MOBILITY else <uint16_t>(upper[2] << 8)
+            second = first
+    flow.protocol = protocol
+    flow.opaque = opaque
+    flow.local_port = first if outbound else second
+    flow.remote_port = second if outbound else first
