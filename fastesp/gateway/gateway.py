@@ -166,6 +166,15 @@ class Gateway:
         for listener in list(self._listeners):
             listener(event)
 
+    def _tell(self, say: Callable[[Announcer], None]) -> None:
+        """Let VICI clients know; whatever happens there keeps nothing else from being done."""
+        if self.announcer is None:
+            return
+        try:
+            say(self.announcer)
+        except Exception:
+            logger.exception("internal error while telling VICI clients")
+
     def _on_exchange(self, event: ExchangeLogged) -> None:
         self.logbook.say("IKE", event.level, event.line, connection=event.connection, ike_id=event.ike_id)
         if name := COUNTED.get(event.exchange):
@@ -181,8 +190,7 @@ class Gateway:
     def _on_ike_up(self, event: IkeSaEstablished) -> None:
         text = f"IKE SA with {event.remote_id} is up, we are {event.local_id}, {event.path}"
         self.logbook.say("IKE", 1, text, connection=event.connection, ike_id=event.ike_id)
-        if self.announcer is not None:
-            self.announcer.ike_up(event.ike_id)
+        self._tell(lambda to: to.ike_up(event.ike_id))
 
     def _on_child_up(self, event: ChildSaEstablished) -> None:
         config = self._child_config(event)
@@ -206,8 +214,8 @@ class Gateway:
         self.logbook.say("CHD", 1, text, connection=event.connection, ike_id=event.ike_id)
         for step in tunnel.placement.why:
             self.logbook.say("CHD", 1, step, connection=event.connection, ike_id=event.ike_id)
-        if event.replaces is None and self.announcer is not None:
-            self.announcer.child_up(event.ike_id, event.child_id)
+        if event.replaces is None:
+            self._tell(lambda to: to.child_up(event.ike_id, event.child_id))
 
     def _on_child_rekeyed(self, event: ChildSaRekeyed) -> None:
         self.tunnels.replace(event.old_id, event.new_id)
@@ -216,12 +224,11 @@ class Gateway:
         self.logbook.say(
             "CHD", 1, f"CHILD_SA {{{event.old_id}}} is replaced by {{{event.new_id}}}", ike_id=event.ike_id
         )
-        if self.announcer is not None:
-            self.announcer.child_rekeyed(event.ike_id, event.old_id, event.new_id)
+        self._tell(lambda to: to.child_rekeyed(event.ike_id, event.old_id, event.new_id))
 
     def _on_child_down(self, event: ChildSaDeleted) -> None:
-        if self.announcer is not None and event.reason != "rekeyed":
-            self.announcer.child_down(event)
+        if event.reason != "rekeyed":
+            self._tell(lambda to: to.child_down(event))
         tunnel = self.tunnels.remove(event.child_id)
         text = f"CHILD_SA {event.child}{{{event.child_id}}} is gone: {event.reason}"
         self.logbook.say("CHD", 1, text, connection=event.connection, ike_id=event.ike_id)
@@ -239,8 +246,7 @@ class Gateway:
             self._count(new.connection, "ike-rekey-init" if new.initiator else "ike-rekey-resp")
         self.starter.rekeyed(event.ike_id, event.new_ike_id)
         self.logbook.say("IKE", 1, f"IKE SA [{event.ike_id}] goes on as [{event.new_ike_id}]", ike_id=event.new_ike_id)
-        if self.announcer is not None:
-            self.announcer.ike_rekeyed(event.ike_id, event.new_ike_id)
+        self._tell(lambda to: to.ike_rekeyed(event.ike_id, event.new_ike_id))
 
     def _on_ike_down(self, event: IkeSaDeleted) -> None:
         self.starter.gone(event.ike_id)
@@ -249,20 +255,17 @@ class Gateway:
             if event.reason == "peer-deleted":
                 self.starter.closed(event.connection, tunnel.config, dead=False)
         self.logbook.say("IKE", 1, f"IKE SA is gone: {event.reason}", connection=event.connection, ike_id=event.ike_id)
-        if self.announcer is not None:
-            self.announcer.ike_down(event)
+        self._tell(lambda to: to.ike_down(event))
 
     def _on_path(self, event: PathChanged) -> None:
         self.tunnels.move(event.ike_id, event.path, event.udp_encap)
         self.logbook.say("IKE", 1, f"the path is {event.path} now", ike_id=event.ike_id)
-        if self.announcer is not None:
-            self.announcer.ike_moved(event)
+        self._tell(lambda to: to.ike_moved(event))
 
     def _on_failure(self, event: NegotiationFailed) -> None:
         failure = self.failures.add(event.ike_id, event.record)
         self.starter.failed(event.ike_id, event.record)
-        if self.announcer is not None:
-            self.announcer.failed(failure)
+        self._tell(lambda to: to.failed(failure))
 
     def _child_config(self, event: ChildSaEstablished) -> Child | None:
         """The child as it was when its SA was negotiated: a rekeyed SA keeps its predecessor's."""

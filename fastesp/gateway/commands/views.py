@@ -88,7 +88,7 @@ def ike_view(sa: IkeSaInfo, now: float) -> View:
     view: View = {
         "uniqueid": str(sa.ike_id),
         "version": "2",
-        "state": sa.state,
+        "state": "DELETING" if sa.state == "DEAD" else sa.state,
         "local-host": str(sa.path.local),
         "local-port": str(sa.path.local_port),
         "local-id": _identity(sa.local_id),
