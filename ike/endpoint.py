@@ -129,11 +129,11 @@ class Endpoint:
         if child is not None and wanted.child(child) is None:
             raise LocalError("no-such-child", f"connection {connection!r} has no child named {child!r}")
         config = wanted.child(child) if child is not None else None
-        for sa in core.by_id.values():
-            if sa.connection is not None and sa.connection.name == connection and sa.takes_children:
-                if config is not None:
-                    sa.want_child(config, packet, now)
-                return sa.ike_id
+        carrier = core.carrier(wanted, remote)
+        if carrier is not None:
+            if config is not None:
+                carrier.want_child(config, packet, now)
+            return carrier.ike_id
         path = Path(local, wanted.local_port, remote, wanted.remote_port)
         return IkeSa.initiate(core, wanted, config, packet, path, now).ike_id
 

@@ -31,6 +31,7 @@ class Core:
     __slots__ = (
         "_alarms",
         "_by_identities",
+        "_by_name",
         "_complained",
         "_last_child_id",
         "_last_ike_id",
@@ -85,6 +86,7 @@ class Core:
         self.by_child: dict[int, IkeSa] = {}
         self.by_opening: dict[bytes, IkeSa] = {}
         """Responders by the fingerprint of the request that opened them: its repetitions have no SPI of ours yet."""
+        self._by_name: dict[str, set[int]] = {}
         self._by_identities: dict[tuple[Identity, Identity], set[int]] = {}
         self._alarms: list[tuple[float, int]] = []
         self._complained: set[Address] = set()
@@ -153,6 +155,7 @@ class Core:
         """From now on datagrams and timers find it."""
         self.by_id[sa.ike_id] = sa
         self.by_spi[sa.local_spi] = sa
+        self._belongs(sa)
 
     def forget(self, sa: IkeSa) -> None:
         """It is gone."""
@@ -169,11 +172,16 @@ class Core:
 
     def identify(self, sa: IkeSa) -> None:
         """It is established between two identities."""
+        self._belongs(sa)
         if sa.local_id is not None and sa.remote_id is not None:
             self._by_identities.setdefault((sa.local_id, sa.remote_id), set()).add(sa.ike_id)
 
     def unidentify(self, sa: IkeSa) -> None:
-        """It no longer counts among those between its identities."""
+        """It no longer counts among those between its identities, nor among those of its connection."""
+        if sa.connection is not None and (ids := self._by_name.get(sa.connection.name)) is not None:
+            ids.discard(sa.ike_id)
+            if not ids:
+                del self._by_name[sa.connection.name]
         if sa.local_id is None or sa.remote_id is None:
             return
         pair = (sa.local_id, sa.remote_id)
@@ -189,6 +197,23 @@ class Core:
             return []
         ids = self._by_identities.get((sa.local_id, sa.remote_id), set())
         return [self.by_id[i] for i in sorted(ids) if i != sa.ike_id and self.by_id[i].is_usable]
+
+    def _belongs(self, sa: IkeSa) -> None:
+        if sa.connection is not None:
+            self._by_name.setdefault(sa.connection.name, set()).add(sa.ike_id)
+
+    def carrier(self, connection: Connection, remote: Address) -> IkeSa | None:
+        """The IKE SA that a CHILD_SA of this connection with the peer at ``remote`` goes onto, if there is one.
+
+        Where the connection names one peer alone, that peer may have moved since.
+        """
+        named = [template.address for template in connection.remote_addrs if template.last is None]
+        one_peer = len(named) == len(connection.remote_addrs) == 1 and named[0] is not None
+        for ike_id in sorted(self._by_name.get(connection.name, ())):
+            sa = self.by_id[ike_id]
+            if sa.takes_children and sa.announced and (one_peer or sa.path.remote == remote):
+                return sa
+        return None
 
     # Time. An SA may have set an earlier or later alarm since: what the heap holds is only when to look.
 

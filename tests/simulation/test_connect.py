@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from ipaddress import IPv4Address
+
 import pytest
 from support.peers import (
     A,
@@ -20,6 +23,7 @@ from support.peers import (
     seeds,
 )
 
+from ike.config import AuthRound, Unique
 from ike.events import ChildSaDeleted, ChildSaEstablished, IkeSaDeleted, IkeSaEstablished, OutboundReady, Path
 from ike.timing import Timing
 
@@ -314,3 +318,17 @@ def test_both_connect_at_once_and_nothing_that_one_of_them_uses_is_lost(seed: in
         world.run(60)
         assert_mirrored(a, b)
         assert_usable(a, b)
+
+
+def test_a_connection_for_many_peers_has_an_ike_sa_for_each() -> None:
+    world = psk_pair()
+    a, b = both(world)
+    c_address = IPv4Address("192.0.2.30")
+    c = Peer(c_address, b.connections, psk(), 9)
+    world.peers[c_address] = c
+    a.connections[0] = replace(a.connections[0], remote=(AuthRound(auth="psk"),), unique=Unique.NEVER)
+    for peer in (b, c):
+        a.endpoint.initiate("site", "net", world.now, local=A, remote=peer.address)
+        world.run(1)
+    assert len(a.established()) == 2
+    assert len(b.installed) == len(c.installed) == 1
