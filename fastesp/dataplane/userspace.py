@@ -59,6 +59,8 @@ log = logging.getLogger(__name__)
 NOTES_BYTES = 1 << 17
 DEFAULT_TUN_MTU = 1400
 """Fits a path of 1,500 bytes with every suite, IPv6 and UDP outside."""
+TUN_QUEUE = 2048
+"""Packets that the kernel keeps for a worker that is parked, or that waits for its core."""
 DEFAULT_PATH_MTU = 1500
 SPI_RESERVED_SECONDS = 600.0
 """An SPI that was allocated and never installed is free again after this."""
@@ -588,7 +590,7 @@ def bring_up(name: str, mtu: int) -> None:
         file.write("1")
     with IPRoute() as route:
         index = route.link_lookup(ifname=name)[0]
-        route.link("set", index=index, mtu=mtu, state="up")
+        route.link("set", index=index, mtu=mtu, txqlen=TUN_QUEUE, state="up")
 
 
 def _rank(priority: int, action: PolicyAction) -> int:
