@@ -86,6 +86,7 @@ class Process:
         self.gateway: Gateway
         self._stopping = asyncio.Event()
         self._reloading = asyncio.Lock()
+        self._reloads: set[asyncio.Task[list[str]]] = set()
 
     async def run(self, settings: Settings) -> int:
         """Start, wait, stop."""
@@ -190,7 +191,12 @@ class Process:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
-        loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self.reload()))
+        loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
+
+    def _reload_soon(self) -> None:
+        task = asyncio.get_running_loop().create_task(self.reload())
+        self._reloads.add(task)  # the loop itself would let it go
+        task.add_done_callback(self._reloads.discard)
 
     # Load and reload.
 
