@@ -55,6 +55,7 @@ from .registry import Registry
 from .resolver import Resolver
 from .starter import Starter
 from .tunnels import Tunnel, Tunnels
+from .updown import Updown
 from .vault import Vault
 
 logger = logging.getLogger("fastesp.daemon")
@@ -85,6 +86,7 @@ class Gateway:
         self.failures = Failures(logbook)
         self.tunnels = Tunnels(dataplane, plumbing.added, plumbing.removed)
         plumbing.policies = self.tunnels.policies
+        self.updown = Updown(logbook)
         self.pools: dict[str, Pool] = {}
         self.authorities: dict[str, Authority] = {}
         self.reload: Callable[[], Awaitable[list[str]]] = _nothing_to_reload
@@ -215,6 +217,7 @@ class Gateway:
         for step in tunnel.placement.why:
             self.logbook.say("CHD", 1, step, connection=event.connection, ike_id=event.ike_id)
         if event.replaces is None:
+            self.updown.came(ike, tunnel.info, tunnel)
             self._tell(lambda to: to.child_up(event.ike_id, event.child_id))
 
     def _on_child_rekeyed(self, event: ChildSaRekeyed) -> None:
@@ -234,6 +237,8 @@ class Gateway:
         self.logbook.say("CHD", 1, text, connection=event.connection, ike_id=event.ike_id)
         if tunnel is None:
             return
+        if event.reason != "rekeyed":
+            self.updown.went(self.ike_info(event.ike_id), tunnel.info, tunnel)
         if event.reason in ("peer-deleted", "dead"):
             self.starter.closed(event.connection, tunnel.config, dead=event.reason == "dead")
         elif event.reason == "ike-deleted":
