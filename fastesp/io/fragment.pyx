@@ -74,12 +74,12 @@ cdef bint fragments_next(fragments_t* cut, iovec* pieces) noexcept nogil:
     return True
 
 
-def fragments(bytes packet not None, int times, int identification):
+def fragments(bytes packet not None, int times, uint32_t identification):
     """The pieces of a packet that was cut ``times`` times, or ``None`` where it cannot be. For tests."""
     cdef fragments_t cut
     cdef iovec pieces[2]
     cdef list out = []
-    if not fragments_begin(&cut, packet, <uint32_t> len(packet), <uint32_t> identification):
+    if not fragments_begin(&cut, packet, <uint32_t> len(packet), identification):
         return None
     for _ in range(times):
         if not fragments_shorter(&cut):
