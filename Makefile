@@ -56,12 +56,16 @@ clean:
 	@rm -f .setup/packages-$(firstword $(subst -, ,$*))-* && touch $@
 
 # The interpreter is Debian's own, and its packages are seen: those that pip does not have come from there.
+# What runs is this checkout: the environment has a path to it, and a command that leads into it.
 $(VENV): | $(BASE)
 	test -x $(PYTHON) || $(SYSTEM_PYTHON) -m venv --system-site-packages .venv
 	ci/requirements.py >.setup/requirements.txt
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement .setup/requirements.txt
+	echo '$(CURDIR)' >"$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/fastesp-checkout.pth"
+	printf '#!%s\nfrom fastesp.cli import main\n\nmain()\n' '$(CURDIR)/$(PYTHON)' >.venv/bin/fastesp
+	chmod +x .venv/bin/fastesp
 	@rm -f .setup/venv-* && touch $@
 
 $(BUILD): $(VENV) | $(BASE)
-	.venv/bin/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	$(PYTHON) setup.py --quiet build_ext --inplace --parallel $(shell nproc)
 	@rm -f .setup/build-* && touch $@
