@@ -1,10 +1,12 @@
-"""All IKE datagrams of a gateway in one place: port 500 plain, and the NAT-T port behind the non-ESP marker (RFC 3948 section 2.2).
+"""All IKE datagrams of a gateway in one place: port 500 plain, the NAT-T port behind a marker (RFC 3948 section 2.2).
 
-ESP shares the NAT-T port, so the inbound worker reads it and posts what is IKE into a mailbox; sending uses the same socket.
+ESP shares the NAT-T port, so the inbound worker reads it and posts what is IKE into a mailbox; sending uses the same
+socket.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import socket
@@ -74,10 +76,8 @@ class IkeSockets:
 
     def receive(self) -> list[Datagram]:
         """What has arrived, at most some hundred; never waits."""
-        try:
+        with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._bell)
-        except BlockingIOError:
-            pass
         out: list[Datagram] = []
         records = self.mailbox.drain(DATAGRAMS_A_CALL)
         if len(records) == DATAGRAMS_A_CALL:

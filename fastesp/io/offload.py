@@ -31,9 +31,10 @@ def _check(gro: bool) -> str:
     word = "GRO" if gro else "GSO"
     source = random.Random(4303)
     try:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as inward, socket.socket(
-            socket.AF_INET, socket.SOCK_DGRAM
-        ) as outward:
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as inward,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as outward,
+        ):
             inward.bind(("127.0.0.1", 0))
             inward.settimeout(PATIENCE)
             inward.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)

@@ -15,6 +15,7 @@ NEEDS_CSUM = 1
 NONE, TCPV4, TCPV6, UDP_L4 = 0, 1, 4, 5
 
 payloads = st.binary(min_size=1, max_size=9000)
+versions = st.sampled_from([4, 6])
 sizes = st.integers(min_value=88, max_value=1448)
 options = st.sampled_from([[], [("NOP", None), ("NOP", None), ("Timestamp", (7, 9))]])
 ports = st.integers(min_value=1, max_value=65535)
@@ -41,7 +42,9 @@ def with_right_checksums(packet: Packet) -> bytes:
     return bytes(again)
 
 
-@given(payloads, sizes, st.sampled_from([4, 6]), st.sampled_from(["A", "PA", "FPA"]), st.integers(0, 2**32 - 1), options)
+@given(
+    payloads, sizes, st.sampled_from([4, 6]), st.sampled_from(["A", "PA", "FPA"]), st.integers(0, 2**32 - 1), options
+)
 @settings(max_examples=60, deadline=None)
 def test_tcp_segments_carry_the_payload_and_what_scapy_computes(
     payload: bytes, size: int, version: int, flags: str, seq: int, tcp_options: list[object]
@@ -92,7 +95,10 @@ def test_coalescing_is_the_inverse_of_segmentation(
         return
     assert header["gso_size"] == size
     assert header["hdr_len"] == len(again) - len(payload)
-    assert segment(again, header["flags"], header["gso_type"], size, header["csum_start"], header["csum_offset"]) == packets
+    assert (
+        segment(again, header["flags"], header["gso_type"], size, header["csum_start"], header["csum_offset"])
+        == packets
+    )
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 300)), max_size=40))
@@ -104,7 +110,9 @@ def test_streams_that_interleave_keep_their_order_and_their_bytes(pieces: list[t
     for number, (stream, length) in enumerate(pieces):
         body = bytes([number % 251]) * length
         ip = IP(src="10.1.0.1", dst="10.2.0.1", flags="DF")
-        packets.append(bytes(ip / TCP(sport=1000 + stream, dport=80, flags="A", seq=sequence[stream], ack=1) / Raw(body)))
+        packets.append(
+            bytes(ip / TCP(sport=1000 + stream, dport=80, flags="A", seq=sequence[stream], ack=1) / Raw(body))
+        )
         sequence[stream] += length
         streams[stream] += body
     got: list[bytes] = [b"", b"", b""]
@@ -120,7 +128,11 @@ def test_streams_that_interleave_keep_their_order_and_their_bytes(pieces: list[t
 
 
 @given(
-    st.binary(max_size=200), st.integers(0, 255), st.integers(0, 255), st.integers(0, 65535), st.integers(0, 65535),
+    st.binary(max_size=200),
+    st.integers(0, 255),
+    st.integers(0, 255),
+    st.integers(0, 65535),
+    st.integers(0, 65535),
     st.integers(0, 65535),
 )
 @settings(max_examples=400, deadline=None)

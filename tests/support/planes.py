@@ -112,7 +112,9 @@ class Pair:
         for side in (self.b, self.a):
             side.install(self.wanted(side, child_id, udp=udp, version=version, **fields))
 
-    def wanted(self, side: Plane, child_id: int = 1, *, udp: bool = True, version: int = 4, **fields: Any) -> dict[str, Any]:
+    def wanted(
+        self, side: Plane, child_id: int = 1, *, udp: bool = True, version: int = 4, **fields: Any
+    ) -> dict[str, Any]:
         """The CHILD_SA as one side sees it."""
         peer = "b" if side.side == "a" else "a"
         index = 0 if version == 4 else 1

@@ -1,0 +1,8 @@
+class TunWriter:
+    fd: int
+    merge: bool
+    calls: int
+
+    def __init__(self, fd: int, merge: bool = True) -> None: ...
+
+def coalesce(packets: list[bytes]) -> list[tuple[bytes, dict[str, int]]]: ...

@@ -1,0 +1,9 @@
+RECORD_MAX: int
+
+class Mailbox:
+    lost: int
+    fd: int
+
+    def __init__(self, size: int, fd: int) -> None: ...
+    def drain(self, limit: int = ...) -> list[bytes]: ...
+    def put_record(self, record: bytes) -> bool: ...

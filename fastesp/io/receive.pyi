@@ -1,0 +1,13 @@
+from fastesp.engine.batch import Batch
+from fastesp.io.mailbox import Mailbox
+
+class Receiver:
+    batch: Batch
+    fd: int
+    calls: int
+
+class UdpReceiver(Receiver):
+    def __init__(self, fd: int, local_port: int, ike: Mailbox) -> None: ...
+
+class RawReceiver(Receiver):
+    def __init__(self, fd: int, family: int, protocol: int) -> None: ...

@@ -1,0 +1,3 @@
+def segment(
+    packet: bytes, flags: int, gso_type: int, gso_size: int, csum_start: int, csum_offset: int
+) -> list[bytes] | None: ...

@@ -1,0 +1,10 @@
+from fastesp.engine.batch import Batch
+
+def open_tun(name: str, offload: bool = True, multi_queue: bool = False) -> tuple[int, str, frozenset[str]]: ...
+
+class TunReader:
+    fd: int
+    batch: Batch
+    calls: int
+
+    def __init__(self, fd: int) -> None: ...
