@@ -28,6 +28,7 @@ from .commands import handlers
 from .gateway import Gateway
 from .guard import Guard
 from .logbook import Logbook
+from .metrics import MetricsServer
 from .notify import sd_notify
 from .options import Options
 from .plumbing import Plumbing
@@ -69,7 +70,7 @@ def run(options: Options) -> int:
         logger.info("%s", remark)
     try:
         return asyncio.run(Process(tuned(options, daemon), logbook, timing_of(daemon)).run(settings))
-    except (OSError, DataPlaneError) as error:
+    except (OSError, DataPlaneError, ValueError) as error:
         logger.error("cannot start: %s", error)
         return EXIT_FAILED
     finally:
@@ -113,6 +114,7 @@ class Process:
         stack.callback(dataplane.close)
         plumbing = self._plumbing()
         gateway = self.gateway = Gateway(options, self.logbook, dataplane, plumbing)
+        stack.push_async_callback(gateway.updown.finish)
         stack.push_async_callback(plumbing.stop)
         await plumbing.start()
         adapter = self._adapter(gateway, dataplane)
@@ -122,6 +124,10 @@ class Process:
         stack.callback(loop.remove_reader, dataplane.event_fd)
         stack.callback(gateway.starter.stop)
         await self._serve(gateway, stack)
+        if options.metrics:
+            metrics = MetricsServer(gateway, options.metrics)
+            await metrics.start()
+            stack.callback(metrics.close)
         upkeep = Upkeep(
             adapter,
             gateway.tunnels,

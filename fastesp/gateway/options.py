@@ -42,7 +42,6 @@ class Options:
     encap: str = "auto"
     port: int = 500
     nat_port: int = 4500
-    workers: int = 1
     gso: bool = True
     routes: bool = True
     routing_table: int = ROUTING_TABLE
@@ -50,6 +49,7 @@ class Options:
     socket_mark: int = SOCKET_MARK
     guard: bool = True
     metrics: str = ""
+    """Address and port for Prometheus, e.g. ``127.0.0.1:9100``; empty: none."""
     keep_alive: float = 20.0
     """Between two NAT keepalives; 0: none."""
     stop_timeout: float = 4.0

@@ -113,6 +113,20 @@ def test_the_trap_stays_when_the_peer_closes_and_the_next_packet_brings_the_tunn
     assert both.a.child_sa("net").unique_id != first
 
 
+def test_prometheus_reads_the_numbers_of_status(both: Ours) -> None:
+    both.configure(start_action="trap")
+    both.a.options = ("--metrics", "127.0.0.1:9469")
+    both.start()
+    both.reach()
+    page = both.sites.a.gateway.run("curl", "-sS", "http://127.0.0.1:9469/metrics")
+    assert 'fastesp_ike_sas{state="ESTABLISHED"} 1.0' in page
+    assert 'fastesp_child_packets{child="net",connection="site",direction="out"} 3.0' in page
+    drops = both.a.command("status", "--json").json()["drops"]
+    for reason, count in drops.items():  # type: ignore[attr-defined]
+        assert f'fastesp_drops_total{{reason="{reason}"}} {count}.0' in page
+    assert 'reason="unprotected"' in page
+
+
 def test_start_brings_the_tunnel_up_at_load(both: Ours) -> None:
     both.configure(start_action="none")
     both.b.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import threading
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -63,7 +64,7 @@ async def stats(gateway: Gateway, request: Request) -> Mapping[str, object]:
             "running": _duration(time.time() - gateway.started_at),
             "since": time.strftime("%b %d %H:%M:%S %Y", time.localtime(gateway.started_at)),
         },
-        "workers": {"total": str(gateway.options.workers), "idle": "0", "active": none},
+        "workers": {"total": str(threading.active_count()), "idle": "0", "active": none},
         "queues": none,
         "scheduled": "0" if gateway.endpoint.next_timeout() is None else "1",
         "ikesas": {"total": str(len(sas)), "half-open": str(gateway.endpoint.half_open)},
