@@ -51,8 +51,8 @@ class Announcer:
             self._sink.emit("ike-updown", {"up": "yes", ike.connection: ike_view(ike, self._clock())})
 
     def ike_down(self, event: IkeSaDeleted) -> None:
-        """``ike-updown`` without ``up``: how strongSwan says that an IKE SA went."""
-        if (ike := self._wanted("ike-updown", event.ike_id)) is not None:
+        """``ike-updown`` without ``up``: how strongSwan says that an IKE SA went, other than to its successor."""
+        if event.reason != "rekeyed" and (ike := self._wanted("ike-updown", event.ike_id)) is not None:
             view = {**ike_view(ike, self._clock()), "state": "DELETING", "reason": event.reason}
             self._sink.emit("ike-updown", {ike.connection: view})
 
