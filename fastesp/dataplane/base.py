@@ -56,7 +56,7 @@ class PolicyAction(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """Algorithms of one SA, by the names of :data:`fastesp.engine.SUITES` (``aes-gcm-16``, ``aes-cbc``, ``hmac-sha2-256`` ...).
+    """Algorithms of one SA, by the names of :data:`fastesp.engine.SUITES` (``aes-gcm-16``, ``hmac-sha2-256`` ...).
 
     ``integrity`` is empty for an AEAD. ``key_bits`` is the cipher's, without salt.
     """
@@ -144,7 +144,7 @@ class ChildSa:
 
 @dataclass(frozen=True, slots=True)
 class TrapPolicy:
-    """A policy without SA yet: packets it matches raise :class:`Acquire` (TRAP), pass (BYPASS) or are dropped (DISCARD)."""
+    """A policy without SA yet: what it matches raises :class:`Acquire` (TRAP), passes (BYPASS) or is dropped (DISCARD)."""
 
     name: str
     reqid: int
