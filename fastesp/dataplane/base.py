@@ -144,7 +144,7 @@ class ChildSa:
 
 @dataclass(frozen=True, slots=True)
 class TrapPolicy:
-    """A policy without SA yet: what it matches raises :class:`Acquire` (TRAP), passes (BYPASS) or is dropped (DISCARD)."""
+    """A policy without SA yet: what it matches raises :class:`Acquire`, passes (BYPASS) or is dropped (DISCARD)."""
 
     name: str
     reqid: int
