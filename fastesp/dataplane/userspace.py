@@ -176,13 +176,16 @@ class UserspaceDataPlane:
         fds = [table[version].fileno() if version in table else -1 for table in tables for version in (4, 6)]
         self._notes = [Mailbox(NOTES_BYTES, self._bell) for _ in range(2)]
         self._sender = Sender(*fds, gso)
-        self._outbound = Outbound(self._engine, self._notes[0], TunReader(self._tun_fd), self._sender)
+        self._reader = TunReader(self._tun_fd)
+        self._outbound = Outbound(self._engine, self._notes[0], self._reader, self._sender)
         receivers: list[Receiver] = [
             UdpReceiver(sock.fileno(), udp_port, self._ike.mailbox) for sock in self._udp.values()
         ]
         receivers += [RawReceiver(sock.fileno(), version, sockets.ESP) for version, sock in self._raw.items()]
         receivers += [RawReceiver(sock.fileno(), version, sockets.AH) for version, sock in self._ah.items()]
-        self._inbound = Inbound(self._engine, self._notes[1], receivers, TunWriter(self._tun_fd, merge))
+        self._receivers = receivers
+        self._writer = TunWriter(self._tun_fd, merge)
+        self._inbound = Inbound(self._engine, self._notes[1], receivers, self._writer)
 
     def _start(self, cpus: Sequence[int] | None) -> list[threading.Thread]:
         if cpus is None:
@@ -550,6 +553,32 @@ class UserspaceDataPlane:
             "notes_lost": sum(mailbox.lost for mailbox in self._notes),
             "ike_lost": self._ike.mailbox.lost,
         }
+
+    def time_stages(self, on: bool = True) -> None:
+        """Keep the nanoseconds of :meth:`stages` from now on, from zero; they cost a few of them a packet."""
+        with self._parked(self._outbound, self._inbound):
+            self._engine.time_stages(on)
+            self._outbound.time_stages(on)
+            self._inbound.time_stages(on)
+
+    def stages(self) -> dict[str, dict[str, int]]:
+        """Where time goes: nanoseconds by stage (``out.read``), and bytes copied there, by us and by the kernel.
+
+        ``packets`` stands beside them. Totals: who wants them for a while takes the difference of two calls.
+        """
+        engine = self._engine.stages
+        spent = {f"out.{name}": value for name, value in self._outbound.spent.items()}
+        spent |= {f"in.{name}": value for name, value in self._inbound.spent.items()}
+        spent |= {f"out.{name}": engine[name] for name in ("classify", "wrap", "seal", "sent")}
+        spent |= {f"in.{name}": engine[name] for name in ("lookup", "admit", "open", "unwrap")}
+        copied = {
+            "out.read": self._reader.copied,
+            "out.write": self._sender.copied,
+            "in.read": sum(receiver.copied for receiver in self._receivers),
+            "in.write": self._writer.copied,
+        }
+        packets = {"out": self._outbound.packets, "in": self._inbound.packets}
+        return {"ns": spent, "copied": copied, "packets": packets}
 
     def close(self) -> None:
         """Join the workers, forget all SAs, close every descriptor; the TUN device goes with its own."""

@@ -34,6 +34,7 @@ cdef class TunWriter:
     cdef iovec vectors[ITEMS + 1]
     cdef uint64_t* counts
     cdef readonly uint64_t calls
+    cdef readonly uint64_t copied   # bytes: by the kernel
 
     cdef void write(self, Batch batch) noexcept nogil
     cdef void gather(self, Batch batch) noexcept nogil

@@ -2,6 +2,7 @@ class TunWriter:
     fd: int
     merge: bool
     calls: int
+    copied: int
 
     def __init__(self, fd: int, merge: bool = True) -> None: ...
 

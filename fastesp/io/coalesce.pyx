@@ -227,8 +227,11 @@ cdef class TunWriter:
         self._put(2, 1)
 
     cdef void _put(self, uint32_t vectors, uint32_t packets) noexcept nogil:
+        cdef ssize_t written = writev(self.fd, self.vectors, <int> vectors)
         self.calls += 1
-        if writev(self.fd, self.vectors, <int> vectors) < 0:
+        if written > 0:
+            self.copied += <uint64_t> written
+        else:
             if errno == EAGAIN or errno == ENOBUFS:
                 self.counts[<int> VERDICT_OVERFLOW] += packets
             else:

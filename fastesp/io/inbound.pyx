@@ -19,7 +19,7 @@ from fastesp.io.linux cimport load_acquire
 from fastesp.io.mailbox cimport Mailbox
 from fastesp.io.note cimport NOTE_MOVED, NOTE_UNKNOWN_SPI, note_t
 from fastesp.io.path cimport path_equal
-from fastesp.io.worker cimport COMMAND_RUN, monotonic, watch
+from fastesp.io.worker cimport COMMAND_RUN, monotonic, stage_begin, stage_end, watch
 
 cdef uint64_t SECOND = 1000000000
 cdef uint64_t UNKNOWN_EVERY = SECOND // 10     # UnknownSpi
@@ -64,15 +64,19 @@ cdef class Inbound(Worker):
     cdef bint _serve(self, Receiver receiver) noexcept nogil:
         """One batch from an input; false: nothing was there."""
         cdef uint64_t now
+        cdef uint64_t began = stage_begin(self)
         cdef packet_t* packets = receiver.batch.packets
         if receiver.fill() == 0:
             return False
+        stage_end(self, &self.reading, began)
         now = monotonic()
         self.batches += 1
         self.packets += receiver.batch.count
         self.engine.decapsulate(receiver.batch, now)
         self._look(receiver, now)
+        began = stage_begin(self)
         self.writer.write(receiver.batch)
+        stage_end(self, &self.writing, began)
         self.tell_limits(True)
         return True
 

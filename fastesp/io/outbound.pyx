@@ -19,7 +19,7 @@ from fastesp.io.icmp cimport ICMP_ROOM, too_big
 from fastesp.io.linux cimport load_acquire
 from fastesp.io.mailbox cimport Mailbox
 from fastesp.io.note cimport NOTE_ACQUIRE, NOTE_PATH_MTU, note_t
-from fastesp.io.worker cimport COMMAND_RUN, monotonic, watch
+from fastesp.io.worker cimport COMMAND_RUN, monotonic, stage_begin, stage_end, watch
 
 cdef uint64_t SECOND = 1000000000
 cdef uint64_t ACQUIRE_AGAIN = 10 * SECOND      # an Acquire that nobody resolved is told again when a packet comes this much later
@@ -70,14 +70,17 @@ cdef class Outbound(Worker):
 
     cdef void loop(self) noexcept nogil:
         cdef uint64_t ready = 0
+        cdef uint64_t began
         while True:
             if load_acquire(&self.command) != COMMAND_RUN and not self.attend():
                 return
+            began = stage_begin(self)
             if self.to_release:
                 self._release()
             elif self.reader.fill() == 0:
                 self.wait(&ready)
                 continue
+            stage_end(self, &self.reading, began)
             self._process(monotonic())
 
     cdef void _release(self) noexcept nogil:
@@ -102,13 +105,16 @@ cdef class Outbound(Worker):
         cdef packet_t* packets = self.reader.batch.packets
         cdef uint32_t count = self.reader.batch.count
         cdef uint32_t i
+        cdef uint64_t began
         self.batches += 1
         self.packets += count
         if self.engine.encapsulate(self.reader.batch, now) != count:
             for i in range(count):
                 if packets[i].verdict != VERDICT_OK:
                     self._exception(&packets[i], now)
+        began = stage_begin(self)
         self.sender.send(self.reader.batch, self.paths, self.path_count)
+        stage_end(self, &self.writing, began)
         if self.sender.too_big != NO_SLOT:
             self._path_mtu(now)
         self.tell_limits(False)

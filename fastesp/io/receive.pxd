@@ -30,6 +30,7 @@ cdef class Receiver:
     cdef uint32_t at            # how far that one is
     cdef uint16_t local_port
     cdef readonly uint64_t calls
+    cdef readonly uint64_t copied   # bytes: by the kernel
 
     cdef uint8_t* data(self, uint32_t slot) noexcept nogil
     cdef int fill(self) noexcept nogil

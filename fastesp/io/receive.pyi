@@ -5,6 +5,7 @@ class Receiver:
     batch: Batch
     fd: int
     calls: int
+    copied: int
 
 class UdpReceiver(Receiver):
     def __init__(self, fd: int, local_port: int, ike: Mailbox) -> None: ...

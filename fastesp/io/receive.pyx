@@ -74,7 +74,7 @@ cdef class Receiver:
 
     cdef int _receive(self) noexcept nogil:
         cdef uint32_t slot
-        cdef int count
+        cdef int count, i
         for slot in range(max(self.received, 1) if self.calls else SLOTS):
             self.messages[slot].msg_hdr.msg_name = &self.names[slot]
             self.messages[slot].msg_hdr.msg_namelen = sizeof(sockaddr_storage)
@@ -87,6 +87,8 @@ cdef class Receiver:
         count = recvmmsg(self.fd, self.messages, SLOTS, MSG_DONTWAIT, NULL)
         if count > 0:
             self.received = <uint32_t> count
+        for i in range(count):
+            self.copied += self.messages[i].msg_len
         return count
 
     cdef void _describe(self, uint32_t slot) noexcept nogil:

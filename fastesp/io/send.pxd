@@ -29,6 +29,7 @@ cdef class Sender:
     cdef uint32_t too_big       # SA of a packet that its path has no room for; NO_SLOT: none since the worker looked
     cdef readonly uint64_t calls
     cdef readonly uint64_t datagrams
+    cdef readonly uint64_t copied   # bytes: by the kernel
     cdef readonly uint64_t gso_refused
     cdef readonly uint64_t fragmented
     cdef uint32_t next_identification

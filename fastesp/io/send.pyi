@@ -7,6 +7,7 @@ class Sender:
     ah6: int
     gso: bool
     calls: int
+    copied: int
     datagrams: int
     gso_refused: int
     fragmented: int

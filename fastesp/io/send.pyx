@@ -252,12 +252,14 @@ cdef class Sender:
     cdef int _try(self, int fd, mmsghdr* messages, uint32_t count) noexcept nogil:
         """sendmmsg that waits a bounded while for room: how many went, or why the first one did not (a negative errno)."""
         cdef pollfd waiting
-        cdef int attempt
+        cdef int attempt, i
         cdef int sent
         for attempt in range(WAITS):
             self.calls += 1
             sent = sendmmsg(fd, messages, count, MSG_DONTWAIT)
             if sent >= 0:
+                for i in range(sent):
+                    self.copied += messages[i].msg_len
                 return sent
             if errno != EAGAIN and errno != EINTR:
                 return -errno

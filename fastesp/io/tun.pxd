@@ -18,6 +18,7 @@ cdef class TunReader:
     cdef bint cutting           # a super-packet is half done
     cdef uint64_t* counts
     cdef readonly uint64_t calls
+    cdef readonly uint64_t copied   # bytes: by the kernel into `stage`, and from there into the region
 
     cdef int fill(self) noexcept nogil
     cdef bint _read(self) noexcept nogil

@@ -6,5 +6,6 @@ class TunReader:
     fd: int
     batch: Batch
     calls: int
+    copied: int
 
     def __init__(self, fd: int) -> None: ...

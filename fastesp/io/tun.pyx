@@ -103,6 +103,7 @@ cdef class TunReader:
             got = read(self.fd, self.stage, STAGE_SIZE)
             if got <= 0:
                 return False
+            self.copied += <uint64_t> got
             if got > header and cut_begin(
                 &self.cut, <virtio_net_hdr*> self.stage, self.stage + header, <uint32_t> got - header
             ) == CUT_OK:
@@ -143,5 +144,6 @@ cdef class TunReader:
         packet.sa = NO_SLOT
         packet.policy = NO_SLOT
         packet.room = <uint16_t> (space - length) if space - length > TAILROOM else 0
+        self.copied += length
         self.batch.count += 1
         self.filled += (HEADROOM + space + 63) & ~<uint32_t> 63

@@ -33,9 +33,21 @@ cdef class Worker:
     cdef readonly uint64_t packets
     cdef readonly uint64_t batches
     cdef readonly uint64_t waits
+    cdef bint timed             # whether the next two are kept
+    cdef uint64_t reading       # nanoseconds
+    cdef uint64_t writing
 
     cdef _reserve_paths(self, uint32_t count)
     cdef void loop(self) noexcept nogil
     cdef bint attend(self) noexcept nogil
     cdef void wait(self, uint64_t* ready) noexcept nogil
     cdef void tell_limits(self, bint inbound) noexcept nogil
+
+
+cdef inline uint64_t stage_begin(Worker worker) noexcept nogil:
+    return monotonic() if worker.timed else 0
+
+
+cdef inline void stage_end(Worker worker, uint64_t* spent, uint64_t began) noexcept nogil:
+    if worker.timed:
+        spent[0] += monotonic() - began

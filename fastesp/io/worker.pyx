@@ -78,6 +78,16 @@ cdef class Worker:
         """Packets that ended in I/O, by verdict: a NumPy array that goes on changing."""
         return self._counts
 
+    def time_stages(self, bint on=True):
+        """Keep :attr:`spent` from now on, from zero."""
+        self.reading = self.writing = 0
+        self.timed = on
+
+    @property
+    def spent(self):
+        """Nanoseconds in ``read`` and ``write``, system calls included, since :meth:`time_stages`."""
+        return {"read": self.reading, "write": self.writing}
+
     def run(self):
         """Work until ``stop``. The thread's body."""
         with nogil:
