@@ -139,6 +139,26 @@ SILENCE: Mapping[str, Code] = {
         "It answered before, and now no retransmission of a request or liveness check is answered.",
         "dpd_action says what happens then; see whether the peer or the path to it is down",
     ),
+    "addresses-refused": Code(
+        "the peer refuses every path",
+        "Our address changed, and the peer answers UNACCEPTABLE_ADDRESSES for each path that we have to it (RFC 4555).",
+        LOG,
+    ),
+    "unacceptable-addresses": Code(
+        "the peer moved where a CHILD_SA cannot follow",
+        "In transport mode the outer addresses are the inner ones, so MOBIKE cannot change them (RFC 4555, 1.2).",
+        "use mode = tunnel for a peer that moves, or let it bring the CHILD_SA up again",
+    ),
+    "unexpected-nat": Code(
+        "a NAT where the peer allows none",
+        "The peer sent NO_NATS_ALLOWED, and its addresses were translated on the way (RFC 4555 section 3.9).",
+        "take the NAT away, or let the peer allow it",
+    ),
+    "cookie2-mismatch": Code(
+        "a moved peer did not return the cookie",
+        "Whoever answered at the new address did not see what was sent there (RFC 4555 section 3.7).",
+        "somebody may be redirecting traffic: capture UDP 4500 on both sides and compare",
+    ),
     "half-open-timeout": Code(
         "a peer began and never went on",
         "It sent IKE_SA_INIT and no valid IKE_AUTH in time.",

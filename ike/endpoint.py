@@ -17,7 +17,7 @@ from .config import Connection
 from .credentials import Credentials
 from .errors import LocalError, PeerError, SilentDrop
 from .events import Event, Path
-from .sa import admission
+from .sa import admission, mobike
 from .sa.core import BUCKET_BITS, Core
 from .sa.ike_sa import IkeSa
 from .sa.state import State
@@ -34,7 +34,9 @@ class Endpoint:
     ``random(n)`` gives n bytes fit for keys. ``child_spi(protocol)`` gives a fresh inbound SPI for protocol 3 (ESP) or
     2 (AH). ``wall_clock`` says the date certificates are judged by. ``inbound_activity(child_id)`` says when the data
     plane last received on a CHILD_SA, in the time of ``now`` (0.0: never), so that a busy peer is not asked whether it
-    is alive. ``bucket`` (12 bits) marks our half of the IKE SPIs, so that steering can tell the owner of a datagram.
+    is alive. ``source_for(remote)`` says from which of our addresses the host would send to ``remote`` (``None``: it
+    has no way), for MOBIKE; without it every local address is thought to lead everywhere. ``bucket`` (12 bits) marks
+    our half of the IKE SPIs, so that steering can tell the owner of a datagram.
     ``tells=False`` leaves :class:`ExchangeLogged` out, for speed.
     """
 
@@ -47,6 +49,7 @@ class Endpoint:
         child_spi: Callable[[int], int],
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         inbound_activity: Callable[[int], float] = lambda child_id: 0.0,  # noqa: ARG005 - the callback's shape
+        source_for: Callable[[Address], Address | None] | None = None,
         timing: Timing = STRONGSWAN,
         bucket: int = 0,
         tells: bool = True,
@@ -60,6 +63,7 @@ class Endpoint:
             child_spi=child_spi,
             wall_clock=wall_clock,
             inbound_activity=inbound_activity,
+            source_for=source_for,
             timing=timing,
             bucket=bucket,
             tells=tells,
@@ -166,6 +170,28 @@ class Endpoint:
     def check_liveness(self, ike_id: int, now: float) -> None:
         """Ask the peer whether it is alive, whatever ``dpd_delay`` says."""
         self._sa(ike_id).check_liveness(now)
+
+    def addresses_changed(self, addresses: Sequence[Address], now: float) -> None:
+        """The host has these addresses now, or other routes: what can move does (RFC 4555).
+
+        To be called once at the start, so that peers learn of all addresses, and whenever something changes.
+        """
+        core = self._core
+        core.addresses = tuple(dict.fromkeys(addresses))
+        for sa in list(core.by_id.values()):
+            if sa.state is State.ESTABLISHED and sa.connection is not None:
+                mobike.addresses_changed(sa, now)
+                sa.go_on(now)
+
+    def peer_moved(self, child_id: int, path: Path, now: float) -> None:
+        """The data plane got an authentic packet over ``path``, with the ports of a NAT on it.
+
+        The peer is followed if a NAT stands before it and none before us (RFC 7296 section 2.23). With MOBIKE who leads
+        says where it is, so then only a peer that does not lead is followed (RFC 4555 section 3.8).
+        """
+        sa = self._sa_of_child(child_id)
+        sa.seen_at(path)
+        sa.go_on(now)
 
     # Questions.
 

@@ -36,6 +36,7 @@ class Core:
         "_last_child_id",
         "_last_ike_id",
         "_refusals",
+        "addresses",
         "bucket",
         "by_child",
         "by_id",
@@ -50,6 +51,7 @@ class Core:
         "inbound_activity",
         "outgoing",
         "random",
+        "source_for",
         "tells",
         "timing",
         "wall_clock",
@@ -65,6 +67,7 @@ class Core:
         wall_clock: Callable[[], datetime],
         inbound_activity: Callable[[int], float],
         timing: Timing,
+        source_for: Callable[[Address], Address | None] | None,
         bucket: int,
         tells: bool,
     ) -> None:
@@ -74,6 +77,9 @@ class Core:
         self.child_spi = child_spi
         self.wall_clock = wall_clock
         self.inbound_activity = inbound_activity
+        self.source_for = source_for
+        self.addresses: tuple[Address, ...] | None = None
+        """The host's own, once somebody said."""
         self.timing = timing
         self.bucket = bucket
         self.tells = tells

@@ -17,7 +17,7 @@ from ..wire.constants import ExchangeType, HeaderFlag, NotifyType
 from ..wire.header import Header, push_header
 from ..wire.message import Message, pull_message, pull_payloads, push_message, push_payloads
 from ..wire.payloads import NotifyPayload, Payload, SkfPayload, SkPayload
-from . import prose, rekey_ike
+from . import mobike, prose, rekey_ike
 from .fragments import Reassembly, datagram_room, seal
 from .state import State
 from .table import Kind, Row, find, rows_for
@@ -187,13 +187,14 @@ def _heard(sa: IkeSa, message: Message, path: Path, now: float) -> None:
     if sa.reassembly is not None and header.is_response:
         sa.reassembly = None
     tell(sa, "received", header.exchange, header.message_id, message.payloads, response=header.is_response)
-    if header.is_response or header.exchange == ExchangeType.IKE_SA_INIT:
+    if header.exchange == ExchangeType.IKE_SA_INIT:
         return
-    # The peer may float to port 4500 with IKE_AUTH, and may be moved by a NAT later (RFC 7296 section 2.23).
-    if sa.state.is_setting_up:
+    if not sa.state.is_setting_up:
+        mobike.heard(sa, path, now, response=header.is_response)
+        sa.seen_at(path)
+    elif not header.is_response:
+        # The peer may float to port 4500 with IKE_AUTH (RFC 7296 section 2.23).
         sa.path = path
-    elif sa.nat_remote and not sa.nat_local:
-        sa.moved(path)
 
 
 def _misplaced(message: Message) -> PeerError:

@@ -13,7 +13,7 @@ from ..wire.identity import Identity
 from ..wire.message import Message
 from ..wire.payloads import AuthPayload, CertRequestPayload, IdPayload, NotifyPayload, Payload, SaPayload
 from . import child as children
-from . import proof
+from . import mobike, proof
 from .features import Feature
 from .select import by_identities, local_identity
 from .task import Asking, Purpose, Task, Turn
@@ -57,6 +57,7 @@ class Authenticate(Task):
         if named and expected is not None:
             payloads.append(expected.to_payload(PayloadType.ID_R))
         payloads.append(auth)
+        payloads += mobike.announce(sa)
         payloads += self._first_child(sa, now)
         return ExchangeType.IKE_AUTH, payloads
 
@@ -135,8 +136,10 @@ def answer(sa: IkeSa, turn: Turn) -> list[Payload]:
             ),
             NotifyType.INVALID_SYNTAX,
         )
+    mobike.check_no_nats(message, sa.path)
     sa.established(remote_auth, now)
-    return [idr, *certs, our_auth, *_answer_child(sa, message, nonces, now)]
+    mobike.agree(sa, message)
+    return [idr, *certs, our_auth, *mobike.announce(sa, answering=message), *_answer_child(sa, message, nonces, now)]
 
 
 def _connection_for(sa: IkeSa, message: Message, method: str) -> Connection:
@@ -240,6 +243,7 @@ def take_answer(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
         for other in sa.core.others_between(sa):
             other.terminate(now)
     sa.established(remote_auth, now)
+    mobike.agree(sa, message)
     if task.config is not None and task.made is not None:
         _take_child(sa, message, task.config, task.made, nonces, now)
     return ()

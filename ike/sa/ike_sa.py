@@ -7,6 +7,7 @@ its own file. What only setting up needs is in :class:`Setup` and is dropped onc
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..config import Child, Connection, Fragmentation
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from .core import Core
     from .create_child_sa import RekeyChild
     from .fragments import Reassembly
+    from .mobike import Roaming
     from .rekey_ike import RekeyIke
 
 Packet = tuple[TrafficSelector, TrafficSelector]
@@ -119,6 +121,7 @@ class IkeSa:
         "reassembly",
         "rekey_at",
         "remote_id",
+        "roaming",
         "setup",
         "source",
         "spi_i",
@@ -162,6 +165,8 @@ class IkeSa:
         self.features = Feature.NONE
         self.nat_local = False
         self.nat_remote = False
+        self.roaming: Roaming | None = None
+        """Set where both sides do MOBIKE."""
         self.established_at: float | None = None
         self.last_inbound = 0.0
         self.rekey_at: float | None = None
@@ -473,10 +478,24 @@ class IkeSa:
                 self.core.doorkeeper.leave(self.source)
             self.setup = None
 
+    def seen_at(self, path: Path) -> None:
+        """An authentic packet came over ``path``: its NAT may have moved the peer (RFC 7296 section 2.23).
+
+        With MOBIKE it is for who leads to say so (RFC 4555 section 3.8). The other side cannot: its port is followed.
+        """
+        if self.state is not State.ESTABLISHED or self.nat_local or not self.nat_remote:
+            return
+        if self.roaming is None:
+            self.moved(path)
+        elif self.roaming.leads and path.remote == self.path.remote:
+            self.moved(replace(self.path, remote_port=path.remote_port))
+
     def moved(self, path: Path) -> None:
         """The peer is authenticated at another address or port."""
         if path != self.path:
             self.path = path
+            if self.roaming is not None:
+                self.roaming.used = (path, self.udp_encap)
             self.core.emit(PathChanged(self.ike_id, path, self.udp_encap))
 
     def failed(self, failure: Failure, exchange: ExchangeType) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..wire.constants import ExchangeType, NotifyType, ProtocolId
 from ..wire.payloads import DeletePayload, NotifyPayload, Payload
+from . import mobike
 from .child import ChildSa, ChildState
 from .state import State
 from .task import Asking, Purpose, Task, Turn
@@ -24,8 +25,12 @@ class Liveness(Task):
     purpose = Purpose.INFORM
 
     def ask(self, sa: IkeSa, now: float) -> Asking | None:
-        """Nothing in it."""
-        return ExchangeType.INFORMATIONAL, []
+        """Nothing in it; from behind a NAT, where we believe to be."""
+        return ExchangeType.INFORMATIONAL, mobike.mapping_notifies(sa)
+
+    def answered(self, sa: IkeSa, turn: Turn) -> None:
+        """It also tells whether the NAT before us gave us another place."""
+        mobike.check_mapping(sa, turn)
 
 
 class DeleteChild(Task):
@@ -97,6 +102,7 @@ def answer(sa: IkeSa, turn: Turn) -> list[Payload]:
         sa.failed(peer_refused_us(sa), ExchangeType.INFORMATIONAL)
         sa.close_after_answer("peer-auth-failed", now)
         return []
+    answers = mobike.answer(sa, turn)
     gone: dict[int, list[bytes]] = {}
     for delete in deletes:
         for spi in delete.spis:
@@ -108,7 +114,7 @@ def answer(sa: IkeSa, turn: Turn) -> list[Payload]:
                 # Where both delete it at once, neither names its half in the answer (RFC 7296 section 1.4.1).
                 gone.setdefault(child.protocol, []).append(child.spi_in_bytes)
             peer_deleted(sa, child)
-    return [DeletePayload(protocol, tuple(spis)) for protocol, spis in gone.items()]
+    return [*(DeletePayload(protocol, tuple(spis)) for protocol, spis in gone.items()), *answers]
 
 
 def _remember(sa: IkeSa, spi: bytes) -> None:
@@ -129,7 +135,9 @@ def peer_deleted(sa: IkeSa, child: ChildSa) -> None:
 
 
 def take_answer(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
-    """That it came is all that counts."""
+    """That it came is all that counts, unless who asked wants more of it."""
+    if turn.task is not None:
+        turn.task.answered(sa, turn)
     return ()
 
 

@@ -14,7 +14,7 @@ from ..records import Failure, Refused
 from ..wire.constants import ExchangeType, NotifyType, ProtocolId
 from ..wire.message import Message
 from ..wire.payloads import DeletePayload, KePayload, NoncePayload, NotifyPayload, Payload, Proposal, SaPayload
-from . import upkeep
+from . import mobike, upkeep
 from .create_child_sa import MAX_RETRIES, other_method, put_off
 from .ike_sa_init import NONCE_LENGTH, specs_of
 from .state import State
@@ -81,6 +81,7 @@ def _successor(sa: IkeSa, keys: IkeKeys, spi_i: bytes, spi_r: bytes, now: float,
     new.local_id, new.remote_id = sa.local_id, sa.remote_id
     new.features = sa.features
     new.nat_local, new.nat_remote = sa.nat_local, sa.nat_remote
+    new.roaming = sa.roaming
     new.announced = False
     new.use_keys(keys)
     new.enter(State.ESTABLISHED)
@@ -100,6 +101,7 @@ def adopt(sa: IkeSa, new: IkeSa, now: float) -> None:
     for child in sa.children.values():
         new.add_child(child)
     new.tasks += [task for task in sa.tasks if not isinstance(task, RekeyIke)]
+    mobike.carry_over(sa, new)
     sa.children = {}
     sa.tasks = []
     sa.rekey_at = sa.expires_at = None

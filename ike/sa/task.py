@@ -42,6 +42,9 @@ class Task:
         """The request; ``None`` where it has become pointless. May raise :class:`LocalError`."""
         raise TypeError(f"{type(self).__name__} asks nothing")
 
+    def answered(self, sa: IkeSa, turn: Turn) -> None:
+        """What comes of the answer to an INFORMATIONAL, where more counts than that there is one."""
+
     def refused(self, sa: IkeSa, now: float) -> None:
         """The IKE SA ended before an answer came: undo what was prepared."""
 

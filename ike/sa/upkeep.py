@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ..records import Failure
 from ..wire.constants import ExchangeType
 from ..wire.header import pull_header
+from . import mobike
 from .child import ChildState
 from .state import State
 from .task import Purpose
@@ -84,7 +85,8 @@ def _send_again(sa: IkeSa, now: float) -> None:
     if request is None:
         return
     if again is not None:
-        sa.core.send(again, sa.path)
+        for path in (sa.path, *mobike.probe_list(sa)):
+            sa.core.send(again, path)
         return
     sent = request.tries + 1
     waited = now - request.sent_at
