@@ -385,10 +385,10 @@ def install(
     inbound, outbound = keys.inbound(initiator=draft.initiator), keys.outbound(initiator=draft.initiator)
     child = ChildSa(sa.core.child_id(), draft.config, draft, spi_in, spi_out)
     child.installed_at = now
-    child.udp_encap = sa.udp_encap
+    path, child.udp_encap = sa.traffic_path
     _start_timers(sa, child, now)
     sa.add_child(child)
-    path = sa.path if child.udp_encap else replace(sa.path, local_port=0, remote_port=0)
+    path = path if child.udp_encap else replace(path, local_port=0, remote_port=0)
     sa.core.emit(
         ChildSaEstablished(
             ike_id=sa.ike_id,

@@ -221,6 +221,11 @@ class IkeSa:
         return self.nat_local or self.nat_remote or (forced and Feature.NAT_TRAVERSAL in self.features)
 
     @property
+    def traffic_path(self) -> tuple[Path, bool]:
+        """Path and encapsulation of what it carries: behind its own while a peer's new address is checked."""
+        return self.roaming.used if self.roaming is not None else (self.path, self.udp_encap)
+
+    @property
     def in_setup(self) -> Setup:
         """What setting up needs; only to be asked for while it goes on."""
         if self.setup is None:

@@ -137,6 +137,7 @@ class UpdateAddresses(Task):
         error = turn.message.error
         if error is not None and error.notify == NotifyType.UNACCEPTABLE_ADDRESSES:
             _go_elsewhere(living, turn.now)
+            living.go_on(turn.now)
             return
         if not _returned(living, self.cookie, turn):
             return
@@ -195,6 +196,7 @@ class CheckReturn(Task):
             use(living)
         else:
             want_once(living, CheckReturn())
+            living.go_on(turn.now)
 
     def __str__(self) -> str:
         return "check that the peer receives at its new address"
@@ -347,6 +349,8 @@ def answer(sa: IkeSa, turn: Turn) -> list[Payload]:
         elif any(message.notify(kind) is not None for kind in LISTS):
             roaming.peer_addresses = paths.named(message, turn.path.remote)
             _peer_has_others(living, turn)
+        if living is not sa:
+            living.go_on(turn.now)
     payloads: list[Payload] = []
     if roaming is not None and message.notify(NotifyType.NAT_DETECTION_SOURCE_IP) is not None:
         payloads += nat.announce(sa.spi_i, sa.spi_r, turn.path, pretend=sa.settings.encap)
@@ -415,18 +419,22 @@ def probe_list(sa: IkeSa) -> Sequence[Path]:
 def heard(sa: IkeSa, path: Path, now: float, *, response: bool) -> None:
     """An authentic message came over ``path``."""
     roaming = sa.roaming
-    if roaming is None or not roaming.leads or path == sa.path:
+    if roaming is None or not roaming.leads or sa.state is not State.ESTABLISHED:
         return
-    if response and path in roaming.probed and sa.state is State.ESTABLISHED:
-        # This path works, and the current one does not.
-        go_to(sa, path, now)
-    elif not response:
+    if response and roaming.probed:
+        request = sa.window.request
+        if path != sa.path and path in roaming.probed:
+            # This path works, and the current one does not.
+            go_to(sa, path, now)
+        elif request is not None and isinstance(request.task, UpdateAddresses):
+            # It went out on several paths: the peer took the one of the copy that it got first.
+            want_once(sa, UpdateAddresses())
+        roaming.probed.clear()
+    elif not response and path != sa.path:
         # The peer tries paths: does ours still work?
         from .informational import Liveness
 
         want_once(sa, Liveness())
-    if response:
-        roaming.probed.clear()
 
 
 def mapping_notifies(sa: IkeSa) -> list[Payload]:
