@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 
 import pytest
 from support.exchange import datagrams, pings, stream
 from support.sa_cases import CASES, Case
 from support.sides import Bed, bed
+
+from fastesp.io.sockets import IP_MTU_DISCOVER, PMTUDISC_DONT
 
 pytestmark = pytest.mark.root
 
@@ -29,3 +32,37 @@ def test_packets_of_all_sizes_and_tcp_arrive_both_ways(sides: Bed, case: Case) -
             pings(far, near, SIZES)
             datagrams(near, far, SIZES)
             stream(near, far, 200_000)
+
+
+@pytest.fixture
+def narrow(sides: Bed) -> Iterator[Bed]:
+    """A wire that no packet of full length fits."""
+    for side in (sides.a, sides.b):
+        side.namespace.ip("link", "set", "dev", "wire", "mtu", "1300")
+    yield sides
+    for side in (sides.a, sides.b):
+        side.namespace.ip("link", "set", "dev", "wire", "mtu", "1500")
+
+
+@pytest.mark.parametrize("ah", [False, True], ids=["esp", "ah"])
+@pytest.mark.parametrize("outer", [4, 6], ids=["over-ipv4", "over-ipv6"])
+def test_without_df_what_is_too_long_crosses_in_fragments(narrow: Bed, outer: int, ah: bool) -> None:
+    case = Case(("", 0, "hmac-sha2-256"), ah=True, outer=outer) if ah else Case(outer=outer)
+    with narrow.connected(case):
+        (near, far), _ = narrow.ends(case)
+        for source, target in ((near, far), (far, near)):
+            with source.socket(socket.SOCK_DGRAM) as out, target.socket(socket.SOCK_DGRAM) as into:
+                out.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, PMTUDISC_DONT)
+                for size in (1200, 1301, 1372):
+                    out.sendto(bytes([size % 256]) * size, into.getsockname())
+                    assert into.recv(2000) == bytes([size % 256]) * size
+
+
+@pytest.mark.parametrize("ah", [False, True], ids=["esp", "ah"])
+@pytest.mark.parametrize("outer", [4, 6], ids=["over-ipv4", "over-ipv6"])
+def test_ipv6_gets_its_1280_bytes_through_a_narrow_path(narrow: Bed, outer: int, ah: bool) -> None:
+    case = Case(("", 0, "hmac-sha2-512"), ah=True, outer=outer) if ah else Case(outer=outer)
+    with narrow.connected(case):
+        _, (near, far) = narrow.ends(case)
+        pings(near, far, [1280 - 40 - 8])
+        pings(far, near, [1280 - 40 - 8])

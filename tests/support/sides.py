@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from support.exchange import End
+from support.exchange import PATIENCE, End
 from support.plane_process import keys
 from support.planes import INNER, OUTER, RANGES, Plane
 from support.sa_cases import Case
@@ -208,6 +209,15 @@ class Bed:
             "kernel_tfc": case.kernel_tfc,
         }
 
+    def _settled(self, wanted: dict[str, dict[str, Any]]) -> tuple[int, int]:
+        """What ``a`` counted, once that is what ``b`` did, or after a while: TCP's last words may still be on their way."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            received, sent = self.a.packets(wanted["a"])
+            if self.b.packets(wanted["b"]) == (sent, received) or time.monotonic() > deadline:
+                return received, sent
+            time.sleep(0.05)
+
     @contextmanager
     def connected(self, case: Case) -> Iterator[None]:
         """The SA of a case, while the block runs; then the counters of both sides agree and nothing was dropped."""
@@ -220,11 +230,11 @@ class Bed:
                 stack.callback(side.remove, wanted[side.name])
                 side.install(wanted[side.name])
             yield
-            assert {side.name: side.faults() for side in sides} == before
-            received, sent = self.a.packets(wanted["a"])
+            received, sent = self._settled(wanted)
             assert self.b.packets(wanted["b"]) == (sent, received)
             assert received > 0
             assert sent > 0
+            assert {side.name: side.faults() for side in sides} == before
 
 
 @contextmanager
