@@ -210,7 +210,7 @@ class Bed:
         }
 
     def _settled(self, wanted: dict[str, dict[str, Any]]) -> tuple[int, int]:
-        """What ``a`` counted, once that is what ``b`` did, or after a while: TCP's last words may still be on their way."""
+        """What ``a`` counted, once ``b`` agrees, or after a while: TCP's last words may still be on their way."""
         deadline = time.monotonic() + PATIENCE
         while True:
             received, sent = self.a.packets(wanted["a"])

@@ -126,6 +126,16 @@ def test_an_sa_without_selectors_lets_nothing_in() -> None:
         (udp(20) + b"\x01\x02\x02\x3b", Verdict.DUMMY),
         (b"\x45" * 18 + b"\x00\x04", Verdict.BAD_LENGTH),
     ],
+    ids=[
+        "no-packet",
+        "wrong-padding",
+        "padding-beyond-the-packet",
+        "tcp",
+        "ipv4-as-ipv6",
+        "ipv6-as-ipv4",
+        "dummy",
+        "cut-short",
+    ],
 )
 def test_a_bad_trailer_behind_a_right_icv_has_its_own_verdict(two: Pair, text: bytes, verdict: Verdict) -> None:
     text = text[: len(text) - len(text) % 4] if len(text) % 4 and len(text) > 4 else text.rjust(4, b"\x01")
@@ -159,7 +169,10 @@ def lying_6() -> list[bytes]:
     return [*lies, bytes(chain / UDP())]
 
 
-@pytest.mark.parametrize("inner", lying_4() + lying_6(), ids=lambda inner: inner[:44].hex())
+LIES = lying_4() + lying_6()
+
+
+@pytest.mark.parametrize("inner", LIES, ids=[f"ipv{lie[0] >> 4}-{number}" for number, lie in enumerate(LIES)])
 def test_inner_lengths_that_lie_are_dropped_both_ways(inner: bytes) -> None:
     two = Pair()
     batch = batch_of(inner)
