@@ -15,6 +15,7 @@ from ..wire.payloads import Proposal, Transform
 from .keywords import KEYWORDS, REFUSED, keyword
 from .selection import Mismatch, Selection, confirm, select
 from .transforms import (
+    ADDITIONAL_KE_TYPES,
     INTEG,
     KE_TYPES,
     PRINT_ORDER,
@@ -78,6 +79,11 @@ class ProposalSpec:
     def ke_methods(self) -> tuple[int, ...]:
         """The key exchange methods of transform type 4 (RFC 7296 section 3.3.2), the preferred first; NONE left out."""
         return tuple(t.id for t in self.of(TransformType.KE) if t.id != Ke.NONE)
+
+    @property
+    def has_additional_ke(self) -> bool:
+        """Whether it may lead to more than one key exchange (RFC 9370)."""
+        return any(t.type in ADDITIONAL_KE_TYPES and t.id != Ke.NONE for t in self.transforms)
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ the choice, and :func:`install` hands the keys out on both.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -377,11 +378,15 @@ def install(
     now: float,
     *,
     replaces: int | None = None,
+    additional: Iterable[Secret] = (),
 ) -> ChildSa:
-    """Derive the keys (RFC 7296 section 2.17) and hand them out. The caller says when the outbound half is used."""
+    """Derive the keys (RFC 7296 section 2.17) and hand them out. The caller says when the outbound half is used.
+
+    ``additional`` are the secrets of further key exchanges (RFC 9370 section 2.2.4).
+    """
     if sa.keys is None:
         raise RuntimeError("there are no keys to derive from")
-    keys = sa.keys.child(draft.selection.suite, *nonces, shared)
+    keys = sa.keys.child(draft.selection.suite, *nonces, shared, additional)
     inbound, outbound = keys.inbound(initiator=draft.initiator), keys.outbound(initiator=draft.initiator)
     child = ChildSa(sa.core.child_id(), draft.config, draft, spi_in, spi_out)
     child.installed_at = now

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..config import Child
@@ -12,6 +14,7 @@ from ..events import ChildSaRekeyed
 from ..wire.constants import ExchangeType, NotifyType
 from ..wire.payloads import KePayload, NoncePayload, NotifyPayload, Payload, SaPayload
 from . import child as children
+from . import followup_ke
 from .child import ChildSa, ChildState
 from .ike_sa_init import NONCE_LENGTH
 from .task import Asking, Purpose, Task, Turn
@@ -19,14 +22,39 @@ from .task import Asking, Purpose, Task, Turn
 if TYPE_CHECKING:
     from .ike_sa import IkeSa, Packet
 
+TRY_LATER = (NotifyType.TEMPORARY_FAILURE, NotifyType.STATE_NOT_FOUND)
+"""The second: what CREATE_CHILD_SA settled is lost, so it is asked for anew (RFC 9370 section 2.2.4)."""
 MAX_RETRIES = 12
 """How often a wish is tried again after TEMPORARY_FAILURE or a wish for another method."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """What CREATE_CHILD_SA settled. ``shared`` is the secret of its own key exchange, if it had one."""
+
+    draft: children.Draft
+    spi: int
+    nonces: tuple[bytes, bytes]
+    shared: Secret | None
+
+    @property
+    def methods_left(self) -> tuple[int, ...]:
+        """Key exchanges that IKE_FOLLOWUP_KE has still to do."""
+        return self.draft.selection.additional_ke_methods
+
+    def install(self, sa: IkeSa, old: ChildSa | None, secrets: Sequence[Secret], now: float) -> ChildSa:
+        """``secrets`` are those of the further exchanges, ``old`` is what it replaces."""
+        spi_out = int.from_bytes(self.draft.selection.proposal.spi, "big")
+        replaces = old.child_id if old is not None else None
+        return children.install(
+            sa, self.draft, self.spi, spi_out, self.nonces, self.shared, now, replaces=replaces, additional=secrets
+        )
 
 
 class CreateChild(Task):
     """Bring up one more CHILD_SA."""
 
-    __slots__ = ("config", "deleted", "exchange", "made", "method", "nonce", "packet", "retries")
+    __slots__ = ("agreed", "config", "deleted", "exchange", "made", "method", "nonce", "packet", "pursuit", "retries")
     purpose = Purpose.NEW_CHILD
 
     def __init__(self, config: Child, packet: Packet | None) -> None:
@@ -38,6 +66,9 @@ class CreateChild(Task):
         self.method: int | None = None
         self.exchange: KeyExchange | None = None
         self.retries = 0
+        self.agreed: Agreed | None = None
+        self.pursuit: followup_ke.Pursuit | None = None
+        """Set while further key exchanges are left to do."""
         self.deleted: set[bytes] = set()
         """SPIs that the peer deleted while the answer was on its way: it may have overtaken the answer."""
 
@@ -45,7 +76,12 @@ class CreateChild(Task):
         return f"create CHILD_SA {self.config.name}"
 
     def ask(self, sa: IkeSa, now: float) -> Asking | None:
-        """SA, Ni, KE where a proposal has one (PFS), TSi, TSr."""
+        """SA, Ni, KE where a proposal has one (PFS), TSi, TSr; or the next of its further key exchanges."""
+        if self.pursuit is not None:
+            return self.pursuit.ask(sa)
+        if sa.is_being_replaced:
+            wait_for_successor(self, sa, now)
+            return None
         self.made, payloads = children.offer(sa, self.config, self.packet, with_ke=True)
         self.nonce = sa.core.random(NONCE_LENGTH)
         if self.method is None:
@@ -76,6 +112,8 @@ class RekeyChild(CreateChild):
 
     def ask(self, sa: IkeSa, now: float) -> Asking | None:
         """The same with REKEY_SA in front; nothing where it is gone or replaced already."""
+        if self.pursuit is not None:
+            return self.pursuit.ask(sa)
         old = sa.children.get(self.old_id)
         if old is None or old.state is not ChildState.REKEYING:
             return None
@@ -89,6 +127,12 @@ class RekeyChild(CreateChild):
         old = sa.children.get(self.old_id)
         if old is not None and old.state is ChildState.REKEYING:
             old.state = ChildState.INSTALLED
+
+
+def wait_for_successor(task: Task, sa: IkeSa, now: float) -> None:
+    """The peer is about to replace the IKE SA: anything asked for now would be put off (RFC 7296 section 2.25.2)."""
+    task.not_before = now + sa.core.timing.retry_interval
+    sa.tasks.append(task)
 
 
 # The peer's requests.
@@ -105,9 +149,16 @@ def answer_new(sa: IkeSa, turn: Turn) -> list[Payload]:
         return put_off(sa, turn)
     if len(sa.children) >= sa.core.timing.max_children:
         return [NotifyPayload(NotifyType.NO_ADDITIONAL_SAS)]
-    child, payloads, _ = _answer(sa, turn, None)
-    sa.use_outbound(child)
-    return payloads
+    agreed, payloads = _agree(sa, turn, None)
+
+    def conclude(secrets: Sequence[Secret], now: float) -> None:
+        sa.use_outbound(agreed.install(sa, None, secrets, now))
+
+    if not agreed.methods_left:
+        conclude((), turn.now)
+        return payloads
+    chain = followup_ke.Chain(Purpose.NEW_CHILD, agreed.methods_left, conclude, give_up=lambda _: None)
+    return [*payloads, followup_ke.begin(sa, chain, turn.now)]
 
 
 def answer_rekey(sa: IkeSa, turn: Turn) -> list[Payload]:
@@ -126,19 +177,51 @@ def answer_rekey(sa: IkeSa, turn: Turn) -> list[Payload]:
     if old.state in (ChildState.DELETING, ChildState.REKEYED):
         # About to go, or replaced already (RFC 7296 section 2.25.1).
         return put_off(sa, turn)
+    agreed, payloads = _agree(sa, turn, old)
+    if not agreed.methods_left:
+        _put_in_place(sa, old, agreed, (), turn.now)
+        return payloads
+    if sa.child_rekey_under_way(old.child_id) is not None:
+        return put_off(sa, turn)
+    return [*payloads, _begin_rekey(sa, old, agreed, turn.now)]
+
+
+def _put_in_place(sa: IkeSa, old: ChildSa, agreed: Agreed, secrets: Sequence[Secret], now: float) -> None:
+    if old.child_id not in sa.children:
+        # It was deleted while further key exchanges were under way.
+        sa.use_outbound(agreed.install(sa, None, secrets, now))
+        return
     ours = sa.child_rekey_under_way(old.child_id)
-    new, payloads, lower_nonce = _answer(sa, turn, old)
+    new = agreed.install(sa, old, secrets, now)
     old.successor = new.child_id
     if ours is not None:
-        ours.rival = (new.child_id, lower_nonce)
-    else:
+        ours.rival = (new.child_id, min(agreed.nonces))
+        return
+    if old.state is not ChildState.DELETING:
         old.state = ChildState.REKEYED
-        sa.core.emit(ChildSaRekeyed(sa.ike_id, old.child_id, new.child_id))
-    return payloads
+    sa.core.emit(ChildSaRekeyed(sa.ike_id, old.child_id, new.child_id))
 
 
-def _answer(sa: IkeSa, turn: Turn, old: ChildSa | None) -> tuple[ChildSa, list[Payload], bytes]:
-    """The new CHILD_SA, the response, and the lower of the two nonces."""
+def _begin_rekey(sa: IkeSa, old: ChildSa, agreed: Agreed, now: float) -> NotifyPayload:
+    """The old one counts as replaced from now on, so that we do not rekey it too."""
+
+    def conclude(secrets: Sequence[Secret], now: float) -> None:
+        _put_in_place(sa, old, agreed, secrets, now)
+
+    def give_up(now: float) -> None:
+        if old.state is ChildState.REKEYED and old.successor is None:
+            old.state = ChildState.INSTALLED
+            if old.config.rekey_time:
+                old.rekey_at = now + sa.core.timing.retry_interval
+
+    chain = followup_ke.Chain(Purpose.REKEY_CHILD, agreed.methods_left, conclude, give_up)
+    notify = followup_ke.begin(sa, chain, now)
+    old.state = ChildState.REKEYED
+    return notify
+
+
+def _agree(sa: IkeSa, turn: Turn, old: ChildSa | None) -> tuple[Agreed, list[Payload]]:
+    """What the new CHILD_SA is to be, and the response that says so."""
     message = turn.message
     nonce, ke = message.one(NoncePayload), message.one(KePayload)
     if nonce is None:
@@ -154,13 +237,10 @@ def _answer(sa: IkeSa, turn: Turn, old: ChildSa | None) -> tuple[ChildSa, list[P
         public = [KePayload(method, value)]
     nonce_r = sa.core.random(NONCE_LENGTH)
     spi = sa.core.child_spi(draft.selection.proposal.protocol)
-    spi_out = int.from_bytes(draft.selection.proposal.spi, "big")
-    replaces = old.child_id if old is not None else None
-    child = children.install(sa, draft, spi, spi_out, (nonce.data, nonce_r), shared, turn.now, replaces=replaces)
     payloads = children.answer_payloads(draft, spi)
     at = next(n for n, p in enumerate(payloads) if isinstance(p, SaPayload)) + 1
     payloads[at:at] = [NoncePayload(nonce_r), *public]
-    return child, payloads, min(nonce.data, nonce_r)
+    return Agreed(draft, spi, (nonce.data, nonce_r), shared), payloads
 
 
 def other_method(wanted: int, came: int) -> PeerError:
@@ -187,23 +267,54 @@ def take_answer(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
         if nonce is None:
             raise PeerError("invalid-syntax", "CREATE_CHILD_SA without nonce")
         shared = _finish(task, draft.selection.ke_method, ke)
+        agreed = Agreed(draft, task.made.spi, (task.nonce, nonce.data), shared)
+        if agreed.methods_left:
+            task.pursuit = followup_ke.Pursuit(agreed.methods_left, message)
     except PeerError:
-        # The peer believes that it is up.
-        from .informational import DeleteSpi
-
-        sa.tasks.append(DeleteSpi(task.made.proposals[0].protocol, task.made.spi))
+        _disown(sa, task)
         raise
-    spi_out = int.from_bytes(draft.selection.proposal.spi, "big")
-    replaces = task.old_id if isinstance(task, RekeyChild) else None
-    nonces = (task.nonce, nonce.data)
-    child = children.install(sa, draft, task.made.spi, spi_out, nonces, shared, turn.now, replaces=replaces)
+    if task.pursuit is None:
+        _bring_up(sa, task, agreed, (), turn.now)
+    else:
+        task.agreed = agreed
+        sa.tasks.insert(0, task)
+    return ()
+
+
+def take_further_key(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
+    """One more key exchange is done; after the last one the new CHILD_SA is up."""
+    task = turn.task
+    if not isinstance(task, CreateChild) or task.pursuit is None or task.agreed is None:
+        raise RuntimeError("IKE_FOLLOWUP_KE was asked by another task")
+    try:
+        complete = task.pursuit.take(turn.message)
+    except PeerError:
+        _disown(sa, task)
+        raise
+    if complete:
+        _bring_up(sa, task, task.agreed, task.pursuit.secrets, turn.now)
+    else:
+        sa.tasks.insert(0, task)
+    return ()
+
+
+def _disown(sa: IkeSa, task: CreateChild) -> None:
+    """The peer may believe that it is up."""
+    from .informational import DeleteSpi
+
+    if task.made is not None:
+        sa.tasks.append(DeleteSpi(task.made.proposals[0].protocol, task.made.spi))
+
+
+def _bring_up(sa: IkeSa, task: CreateChild, agreed: Agreed, secrets: Sequence[Secret], now: float) -> None:
+    old = sa.children.get(task.old_id) if isinstance(task, RekeyChild) else None
+    child = agreed.install(sa, old, secrets, now)
     if isinstance(task, RekeyChild):
-        _settle_rekey(sa, task, child, min(nonces), turn.now)
+        _settle_rekey(sa, task, child, min(agreed.nonces), now)
     else:
         sa.use_outbound(child)
-    if draft.selection.proposal.spi in task.deleted:
+    if agreed.draft.selection.proposal.spi in task.deleted:
         sa.drop_child(child.child_id, "peer-deleted")
-    return ()
 
 
 def _finish(task: CreateChild, method: int | None, ke: KePayload | None) -> Secret | None:
@@ -236,6 +347,7 @@ def take_refusal(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
     task, error = turn.task, turn.message.error
     if not isinstance(task, CreateChild) or error is None:
         raise RuntimeError("CREATE_CHILD_SA was asked by another task")
+    task.pursuit = task.agreed = None
     old = sa.children.get(task.old_id) if isinstance(task, RekeyChild) else None
     if isinstance(task, RekeyChild) and (old is None or old.successor is not None):
         # Meanwhile the peer deleted or replaced it.
@@ -244,7 +356,7 @@ def take_refusal(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
         return ()
     if error.notify == NotifyType.INVALID_KE_PAYLOAD and _other_method(task, error.data):
         sa.tasks.insert(0, task)
-    elif error.notify == NotifyType.TEMPORARY_FAILURE and task.retries < MAX_RETRIES:
+    elif error.notify in TRY_LATER and task.retries < MAX_RETRIES:
         task.retries += 1
         task.not_before = turn.now + sa.core.timing.retry_interval * (1 + sa.core.fraction())
         sa.tasks.append(task)

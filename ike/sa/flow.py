@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from ..errors import IkeError, LocalError, PeerError, SilentDrop
 from ..events import ExchangeLogged, Path
 from ..records import Failure, Refused, failure_of
-from ..wire.constants import ExchangeType, HeaderFlag, NotifyType
+from ..wire.constants import ExchangeType, HeaderFlag, NotifyType, PayloadType
 from ..wire.header import Header, push_header
 from ..wire.message import Message, pull_message, pull_payloads, push_message, push_payloads
 from ..wire.payloads import NotifyPayload, Payload, SkfPayload, SkPayload
-from . import mobike, prose, rekey_ike
+from . import ike_intermediate, mobike, prose, rekey_ike
 from .fragments import Reassembly, datagram_room, seal
 from .state import State
 from .table import Kind, Row, find, rows_for
@@ -86,6 +86,8 @@ def open_with(sa: IkeSa, message: Message, data: bytes, path: Path, now: float) 
         _give_up(sa, header, error, mark, path, now)
         return
     respond(sa, header, answer, mark, path)
+    if sa.setup is not None and sa.setup.next_keys is not None:
+        ike_intermediate.use_next_keys(sa)
     _enter(sa, row)
     if sa.end:
         sa.die(sa.end, now)
@@ -146,15 +148,17 @@ def open_message(sa: IkeSa, header: Header, data: bytes) -> Message | None:
         raise SilentDrop("unprotected", f"{prose.exchange_name(header.exchange)} without an encrypted payload")
     if isinstance(sealed, SkPayload):
         plaintext: bytes | None = sa.envelope_in.open(data, sealed)
-        first = sealed.first
+        first, head = sealed.first, data[: -len(sealed.body)]
     else:
-        plaintext, first = _collect(sa, header, data, sealed)
+        plaintext, first, head = _collect(sa, header, data, sealed)
     if plaintext is None:
         return None
+    if header.exchange == ExchangeType.IKE_INTERMEDIATE:
+        ike_intermediate.note(sa, head, plaintext, outbound=False)
     return outer.opened(pull_payloads(first, plaintext))
 
 
-def _collect(sa: IkeSa, header: Header, data: bytes, piece: SkfPayload) -> tuple[bytes | None, int]:
+def _collect(sa: IkeSa, header: Header, data: bytes, piece: SkfPayload) -> tuple[bytes | None, int, bytes]:
     """One more fragment. One reassembly at a time: the window lets in one message of each direction."""
     Reassembly.check(piece)
     have = sa.reassembly
@@ -167,9 +171,9 @@ def _collect(sa: IkeSa, header: Header, data: bytes, piece: SkfPayload) -> tuple
         # More fragments than before: the peer found out that the path takes less (RFC 7383 section 2.6).
         have = sa.reassembly = Reassembly(header.message_id, piece.total)
     if piece.number == 1:
-        have.fingerprint = fingerprint(data)
+        have.fingerprint, have.head = fingerprint(data), data[: -len(piece.body)]
     whole = have.add(piece, plaintext, sa.core.timing.max_message)
-    return whole, have.first
+    return whole, have.first, have.head
 
 
 def _mark(sa: IkeSa, data: bytes) -> bytes:
@@ -330,6 +334,9 @@ def _pack(
         raise RuntimeError("there are no keys to seal with")
     header = push_header(Header(sa.spi_i, sa.spi_r, exchange, flags, message_id))
     first, chain = push_payloads(payloads)
+    if exchange == ExchangeType.IKE_INTERMEDIATE:
+        head = header[:16] + bytes((PayloadType.SK,)) + header[17:] + bytes((first, 0, 0, 0))
+        ike_intermediate.note(sa, head, chain, outbound=True)
     room = datagram_room(sa.core.timing, sa.path.remote) if sa.sends_fragments else None
     return seal(sa.envelope_out, header, first, chain, room)
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ..auth.intermediate import IntAuth
 from ..config import Child, Connection, Fragmentation
 from ..crypto.envelope import Envelope
 from ..crypto.kex import KeyExchange
@@ -42,6 +43,7 @@ from .window import Window
 if TYPE_CHECKING:
     from .core import Core
     from .create_child_sa import RekeyChild
+    from .followup_ke import Chain
     from .fragments import Reassembly
     from .mobike import Roaming
     from .rekey_ike import RekeyIke
@@ -60,8 +62,11 @@ class Setup:
         "exchange",
         "first_request",
         "first_response",
+        "int_auth",
         "lost",
         "method",
+        "methods_left",
+        "next_keys",
         "nonce_i",
         "nonce_r",
         "offers",
@@ -80,6 +85,11 @@ class Setup:
         self.exchange: KeyExchange | None = None
         self.method: int | None = None
         self.offers: tuple[Proposal, ...] = ()
+        self.methods_left: tuple[int, ...] = ()
+        """Key exchanges that IKE_INTERMEDIATE has still to do."""
+        self.next_keys: IkeKeys | None = None
+        """What takes over once the response under way is sealed."""
+        self.int_auth = IntAuth()
         self.cookie = b""
         self.restarts = 0
         self.peer_hashes: tuple[SignatureHash, ...] = ()
@@ -107,6 +117,7 @@ class IkeSa:
         "established_at",
         "expires_at",
         "features",
+        "followups",
         "gone_at",
         "ike_id",
         "initiator",
@@ -160,6 +171,8 @@ class IkeSa:
         self.window: Window[Task] = Window()
         self.tasks: list[Task] = []
         self.children: dict[int, ChildSa] = {}
+        self.followups: dict[bytes, Chain] = {}
+        """What the peer asked for and IKE_FOLLOWUP_KE has to finish, by the link that names it."""
         self.local_id: Identity | None = None
         self.remote_id: Identity | None = None
         self.features = Feature.NONE
@@ -212,7 +225,7 @@ class IkeSa:
         """Whether a new CHILD_SA may be asked of it, now or once it is up."""
         if self.state is State.ESTABLISHED:
             return True
-        return self.initiator and self.state in (State.NEW, State.INIT_SENT, State.AUTH_SENT)
+        return self.initiator and self.state in (State.NEW, State.INIT_SENT, State.MIXING, State.AUTH_SENT)
 
     @property
     def udp_encap(self) -> bool:
@@ -256,6 +269,11 @@ class IkeSa:
 
         task = self.window.request.task if self.window.request is not None else None
         return task if isinstance(task, RekeyIke) else None
+
+    @property
+    def is_being_replaced(self) -> bool:
+        """Whether the peer is about to replace this IKE SA and has key exchanges left to do for it."""
+        return any(chain.purpose is Purpose.REKEY_IKE for chain in self.followups.values())
 
     @property
     def is_changing_children(self) -> bool:
@@ -553,6 +571,7 @@ class IkeSa:
         for task in [request.task, *self.tasks] if request is not None else self.tasks:
             task.refused(self, now)
         self.tasks.clear()
+        self.followups.clear()
         self.window.abandon()
         self.leave_setup()
         self.core.unidentify(self)

@@ -19,6 +19,7 @@ from ..wire.message import Message
 from ..wire.payloads import CertRequestPayload, KePayload, NoncePayload, NotifyPayload, Payload, SaPayload, Transform
 from . import nat
 from .features import Feature
+from .ike_intermediate import ask_on
 from .select import by_addresses, by_proposals
 from .state import State
 from .task import Asking, Purpose, Task, Turn
@@ -59,6 +60,8 @@ class Connect(Task):
             *nat.announce(sa.spi_i, sa.spi_r, sa.path, pretend=sa.settings.encap),
             *_abilities(sa.settings),
         ]
+        if any(spec.has_additional_ke for spec in specs):
+            payloads.append(NotifyPayload(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED))
         sa.enter(State.INIT_SENT)
         return ExchangeType.IKE_SA_INIT, payloads
 
@@ -104,6 +107,9 @@ def answer(sa: IkeSa, turn: Turn) -> list[Payload]:
             notify=NotifyType.INVALID_KE_PAYLOAD,
             notify_data=wanted.to_bytes(2, "big"),
         )
+    setup.methods_left = selection.additional_ke_methods
+    if setup.methods_left and message.notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED) is None:
+        raise Refused(_no_intermediate(first), NotifyType.NO_PROPOSAL_CHOSEN)
     public, shared = respond(ke.method, ke.data, core.random)
     setup.nonce_i, setup.nonce_r = nonce.data, core.random(NONCE_LENGTH)
     setup.first_request = message.raw
@@ -119,6 +125,9 @@ def answer(sa: IkeSa, turn: Turn) -> list[Payload]:
         *_answered_abilities(sa, first),
     ]
     setup.deadline = turn.now + core.timing.half_open_timeout
+    if setup.methods_left:
+        payloads.append(NotifyPayload(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED))
+        sa.enter(State.MIXING)
     return payloads
 
 
@@ -164,6 +173,16 @@ def _no_suite(closest: Connection, mismatch: Mismatch | None, lost: list[Attempt
         mismatch=str(mismatch),
         tried=tuple(lost),
         where=place(closest, ("proposals",)),
+    )
+
+
+def _no_intermediate(connection: Connection) -> Failure:
+    return Failure(
+        code="no-intermediate",
+        summary="the peer offers further key exchanges but not the exchange in which they are done",
+        hint="the peer breaks RFC 9370 section 2.2.1; leave ke1_ and its like out of proposals on both sides",
+        mismatch=NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED.name,
+        where=place(connection, ("proposals",)),
     )
 
 
@@ -275,9 +294,7 @@ def take_refusal(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
 
 
 def take_answer(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
-    """Keys, what the peer can do, whether a NAT is between us; then IKE_AUTH."""
-    from .ike_auth import Authenticate
-
+    """Keys, what the peer can do, whether a NAT is between us; then further key exchanges, or IKE_AUTH."""
     message, setup = turn.message, sa.in_setup
     chosen, ke, nonce = message.one(SaPayload), message.one(KePayload), message.one(NoncePayload)
     if chosen is None or ke is None or nonce is None or setup.exchange is None or not any(message.header.spi_r):
@@ -285,6 +302,9 @@ def take_answer(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
     selection = proposals.confirm(chosen.proposals, setup.offers)
     if selection.ke_method != ke.method or ke.method != setup.method:
         raise PeerError("invalid-syntax", "the responder's KE payload is not of the method that it chose")
+    setup.methods_left = selection.additional_ke_methods
+    if setup.methods_left and message.notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED) is None:
+        raise Refused(_no_intermediate(sa.settings))
     shared = setup.exchange.finish(ke.data)
     setup.exchange = None
     setup.nonce_r = nonce.data
@@ -300,5 +320,5 @@ def take_answer(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
         sa.path = nat.floated(sa.path)
     setup.suspicion = None
     setup.deadline = None
-    sa.tasks.insert(0, Authenticate())
+    ask_on(sa)
     return ()

@@ -43,10 +43,10 @@ def _octets(sa: IkeSa, identity: IdPayload, *, initiators: bool) -> bytes:
     setup = sa.in_setup
     if sa.keys is None:
         raise RuntimeError("there are no keys yet")
-    number = prf_of(sa.suite)
+    number, int_auth = prf_of(sa.suite), setup.int_auth.octets()
     if initiators:
-        return auth_octets(number, setup.first_request, setup.nonce_r, sa.keys.sk_pi, identity)
-    return auth_octets(number, setup.first_response, setup.nonce_i, sa.keys.sk_pr, identity)
+        return auth_octets(number, setup.first_request, setup.nonce_r, sa.keys.sk_pi, identity, int_auth)
+    return auth_octets(number, setup.first_response, setup.nonce_i, sa.keys.sk_pr, identity, int_auth)
 
 
 def prove(sa: IkeSa, connection: Connection, identity: IdPayload) -> tuple[list[Payload], AuthPayload]:

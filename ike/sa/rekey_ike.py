@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..crypto import proposal as proposals
 from ..crypto.kex import KeyExchange, respond
 from ..crypto.keys import IkeKeys
-from ..crypto.proposal import Mismatch
+from ..crypto.proposal import Mismatch, Selection
+from ..crypto.secret import Secret
 from ..errors import LocalError, PeerError
 from ..events import IkeSaRekeyed
 from ..records import Failure, Refused
 from ..wire.constants import ExchangeType, NotifyType, ProtocolId
 from ..wire.message import Message
 from ..wire.payloads import DeletePayload, KePayload, NoncePayload, NotifyPayload, Payload, Proposal, SaPayload
-from . import mobike, upkeep
-from .create_child_sa import MAX_RETRIES, other_method, put_off
+from . import followup_ke, mobike, upkeep
+from .create_child_sa import MAX_RETRIES, TRY_LATER, other_method, put_off, wait_for_successor
 from .ike_sa_init import NONCE_LENGTH, specs_of
 from .state import State
 from .task import Asking, Purpose, Task, Turn
@@ -24,10 +27,27 @@ if TYPE_CHECKING:
     from .ike_sa import IkeSa
 
 
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """What CREATE_CHILD_SA settled: suite, secret of its key exchange, nonces and SPIs, the initiator's first."""
+
+    selection: Selection
+    shared: Secret
+    nonces: tuple[bytes, bytes]
+    spis: tuple[bytes, bytes]
+
+    def successor(self, sa: IkeSa, secrets: Sequence[Secret], now: float, *, initiator: bool) -> IkeSa:
+        """The new IKE SA; ``secrets`` are those of the further key exchanges."""
+        if sa.keys is None:
+            raise RuntimeError("there are no keys to derive from")
+        keys = sa.keys.rekey(self.selection.suite, self.shared, *self.nonces, *self.spis, secrets)
+        return _successor(sa, keys, *self.spis, now, initiator=initiator)
+
+
 class RekeyIke(Task):
     """Put a fresh IKE SA in the place of this one."""
 
-    __slots__ = ("exchange", "method", "nonce", "offers", "retries", "rival", "spi")
+    __slots__ = ("agreed", "exchange", "method", "nonce", "offers", "pursuit", "retries", "rival", "spi")
     purpose = Purpose.REKEY_IKE
 
     def __init__(self) -> None:
@@ -38,12 +58,20 @@ class RekeyIke(Task):
         self.exchange: KeyExchange | None = None
         self.offers: tuple[Proposal, ...] = ()
         self.retries = 0
+        self.agreed: Agreed | None = None
+        self.pursuit: followup_ke.Pursuit | None = None
+        """Set while further key exchanges are left to do."""
         self.rival: tuple[IkeSa, bytes] | None = None
         """What the peer made of this IKE SA at the same time, and the lower nonce of its exchange."""
 
     def ask(self, sa: IkeSa, now: float) -> Asking | None:
-        """SA with our new SPI, Ni, KE."""
+        """SA with our new SPI, Ni, KE; or the next of its further key exchanges."""
         if sa.state is not State.ESTABLISHED:
+            return None
+        if self.pursuit is not None:
+            return self.pursuit.ask(sa)
+        if sa.is_being_replaced:
+            wait_for_successor(self, sa, now)
             return None
         specs = specs_of(sa.settings)
         self.method = self.method or next((m for spec in specs for m in spec.ke_methods), None)
@@ -94,6 +122,7 @@ def _successor(sa: IkeSa, keys: IkeKeys, spi_i: bytes, spi_r: bytes, now: float,
 
 def adopt(sa: IkeSa, new: IkeSa, now: float) -> None:
     """``new`` goes on where ``sa`` ends: its CHILD_SAs and whatever was wanted of it move over."""
+    followup_ke.give_up_all(sa, now)
     new.gone_at = None
     new.announced = True
     new.predecessor = None
@@ -146,16 +175,37 @@ def answer(sa: IkeSa, turn: Turn) -> list[Payload]:
     spi_i = _peer_spi(found.proposal)
     if ke.method != found.ke_method:
         raise other_method(found.ke_method or 0, ke.method)
+    if found.additional_ke_methods and (ours is not None or sa.is_being_replaced):
+        return put_off(sa, turn)
     public, shared = respond(ke.method, ke.data, sa.core.random)
     nonce_r, spi_r = sa.core.random(NONCE_LENGTH), sa.core.ike_spi()
-    keys = sa.keys.rekey(found.suite, shared, nonce.data, nonce_r, spi_i, spi_r)
-    new = _successor(sa, keys, spi_i, spi_r, turn.now, initiator=False)
+    agreed = Agreed(found, shared, (nonce.data, nonce_r), (spi_i, spi_r))
+    payloads: list[Payload] = [
+        SaPayload((found.answer(spi_r),)),
+        NoncePayload(nonce_r),
+        KePayload(ke.method, public),
+    ]
+    if found.additional_ke_methods:
+        return [*payloads, _begin(sa, agreed, turn.now)]
+    new = agreed.successor(sa, (), turn.now, initiator=False)
     if ours is not None:
-        ours.rival = (new, min(nonce.data, nonce_r))
+        ours.rival = (new, min(agreed.nonces))
         new.predecessor = sa
     else:
         adopt(sa, new, turn.now)
-    return [SaPayload((found.answer(spi_r),)), NoncePayload(nonce_r), KePayload(ke.method, public)]
+    return payloads
+
+
+def _begin(sa: IkeSa, agreed: Agreed, now: float) -> NotifyPayload:
+    """Further key exchanges come first. What we want for our CHILD_SAs waits; what is under way by then wins."""
+
+    def conclude(secrets: Sequence[Secret], now: float) -> None:
+        if sa.is_changing_children or sa.rekey_under_way() is not None:
+            raise followup_ke.not_now()
+        adopt(sa, agreed.successor(sa, secrets, now, initiator=False), now)
+
+    chain = followup_ke.Chain(Purpose.REKEY_IKE, agreed.selection.additional_ke_methods, conclude, lambda _: None)
+    return followup_ke.begin(sa, chain, now)
 
 
 def _no_suite(mismatch: Mismatch) -> Failure:
@@ -175,8 +225,6 @@ def _no_suite(mismatch: Mismatch) -> Failure:
 
 def take_answer(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
     """The new IKE SA is there; of two, the one whose exchange had the lowest nonce goes, by whom made it."""
-    from .informational import DeleteIke
-
     task, message, now = turn.task, turn.message, turn.now
     chosen, nonce, ke = message.one(SaPayload), message.one(NoncePayload), message.one(KePayload)
     if not isinstance(task, RekeyIke) or task.exchange is None or sa.keys is None:
@@ -188,14 +236,38 @@ def take_answer(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
     if selection.ke_method != ke.method or ke.method != task.method:
         raise PeerError("invalid-syntax", "the peer's KE payload is not of the method that it chose")
     shared = task.exchange.finish(ke.data)
-    keys = sa.keys.rekey(selection.suite, shared, task.nonce, nonce.data, task.spi, spi_r)
-    new = _successor(sa, keys, task.spi, spi_r, now, initiator=True)
+    agreed = Agreed(selection, shared, (task.nonce, nonce.data), (task.spi, spi_r))
+    if selection.additional_ke_methods:
+        task.pursuit = followup_ke.Pursuit(selection.additional_ke_methods, message)
+        task.agreed = agreed
+        sa.tasks.insert(0, task)
+    else:
+        _settle(sa, task, agreed, (), now)
+    return ()
+
+
+def take_further_key(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
+    """One more key exchange is done; after the last one the new IKE SA is there."""
+    task = turn.task
+    if not isinstance(task, RekeyIke) or task.pursuit is None or task.agreed is None:
+        raise RuntimeError("IKE_FOLLOWUP_KE was asked by another task")
+    if task.pursuit.take(turn.message):
+        _settle(sa, task, task.agreed, task.pursuit.secrets, turn.now)
+    else:
+        sa.tasks.insert(0, task)
+    return ()
+
+
+def _settle(sa: IkeSa, task: RekeyIke, agreed: Agreed, secrets: Sequence[Secret], now: float) -> None:
+    from .informational import DeleteIke
+
+    new = agreed.successor(sa, secrets, now, initiator=True)
     rival = task.rival
-    if rival is not None and min(task.nonce, nonce.data) < rival[1] and rival[0].state is State.ESTABLISHED:
+    if rival is not None and min(agreed.nonces) < rival[1] and rival[0].state is State.ESTABLISHED:
         # RFC 7296 section 2.8.2: ours goes, and the winner deletes the old IKE SA.
         adopt(sa, rival[0], now)
         new.terminate(now)
-        return ()
+        return
     if rival is not None:
         # The peer deletes it, if it ever learns that it is there.
         rival[0].gone_at = now + sa.core.timing.delete_timeout
@@ -203,7 +275,6 @@ def take_answer(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
     adopt(sa, new, now)
     sa.gone_at = None
     sa.tasks.append(DeleteIke("rekeyed"))
-    return ()
 
 
 def take_refusal(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
@@ -211,6 +282,7 @@ def take_refusal(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
     task, error, now = turn.task, turn.message.error, turn.now
     if not isinstance(task, RekeyIke) or error is None:
         raise RuntimeError("CREATE_CHILD_SA was asked by another task")
+    task.pursuit = task.agreed = None
     if task.rival is not None and task.rival[0].state is State.ESTABLISHED:
         # Only the peer's attempt succeeded: it takes over, and the peer deletes this one.
         adopt(sa, task.rival[0], now)
@@ -223,7 +295,7 @@ def take_refusal(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
     if error.notify == NotifyType.INVALID_KE_PAYLOAD and can_retry and wanted in offered and wanted != task.method:
         task.method = wanted
         sa.tasks.insert(0, task)
-    elif error.notify == NotifyType.TEMPORARY_FAILURE and can_retry:
+    elif error.notify in TRY_LATER and can_retry:
         task.not_before = now + timing.retry_interval * (1 + sa.core.fraction())
         sa.tasks.append(task)
     else:

@@ -19,6 +19,7 @@ class State(Enum):
     NEW = "new"
     INIT_SENT = "init-sent"
     INIT_ANSWERED = "init-answered"
+    MIXING = "mixing"
     AUTH_SENT = "auth-sent"
     ESTABLISHED = "established"
     REKEYED = "rekeyed"
@@ -36,4 +37,4 @@ class State(Enum):
         return "CONNECTING" if self in _SETTING_UP else self.value.upper()
 
 
-_SETTING_UP = frozenset({State.NEW, State.INIT_SENT, State.INIT_ANSWERED, State.AUTH_SENT})
+_SETTING_UP = frozenset({State.NEW, State.INIT_SENT, State.INIT_ANSWERED, State.MIXING, State.AUTH_SENT})

@@ -17,7 +17,7 @@ from ..wire.constants import NotifyType as N
 from ..wire.constants import PayloadType as P
 from ..wire.message import Message
 from ..wire.payloads import NotifyPayload, Payload, UnknownPayload
-from . import create_child_sa, ike_auth, ike_sa_init, informational, rekey_ike
+from . import create_child_sa, followup_ke, ike_auth, ike_intermediate, ike_sa_init, informational, rekey_ike
 from .state import Role, State
 from .task import Purpose, Turn
 
@@ -73,7 +73,7 @@ NONE: tuple[Kinds, Kinds] = (frozenset(), frozenset())
 SEALED: tuple[Kinds, Kinds] = (_of(P.SK), frozenset())
 CHILD = _of(P.SA, P.TS_I, P.TS_R)
 NEW_CHILD = (_of(P.SA, P.NONCE, P.TS_I, P.TS_R), _of(P.KE, P.CP))
-OPEN, SENT, ANSWERED = State.NEW, State.INIT_SENT, State.INIT_ANSWERED
+OPEN, SENT, ANSWERED, MIXING = State.NEW, State.INIT_SENT, State.INIT_ANSWERED, State.MIXING
 AUTH, UP, REPLACED, CLOSING, DEAD = State.AUTH_SENT, State.ESTABLISHED, State.REKEYED, State.DELETING, State.DEAD
 I, R, ANY = Role.INITIATOR, Role.RESPONDER, Role.EITHER  # noqa: E741 - the RFC's own letters
 
@@ -82,7 +82,7 @@ SETTING_UP = (
         "A peer opens: choose a suite, answer with our half of the key exchange.",
         OPEN, R, Kind.REQUEST, X.IKE_SA_INIT,
         (_of(P.SA, P.KE, P.NONCE), frozenset()), NONE,
-        ike_sa_init.answer, (ANSWERED,), Purpose.CONNECT,
+        ike_sa_init.answer, (ANSWERED, MIXING), Purpose.CONNECT,
     ),
     Row(
         "The responder wants its cookie back before it keeps state: send the same request with it.",
@@ -100,13 +100,31 @@ SETTING_UP = (
         "The responder chose a suite: derive the keys and show who we are.",
         SENT, I, Kind.RESPONSE, X.IKE_SA_INIT,
         (_of(P.SA, P.KE, P.NONCE), _of(P.CERTREQ)), NONE,
-        ike_sa_init.take_answer, (AUTH,), Purpose.CONNECT,
+        ike_sa_init.take_answer, (AUTH, MIXING), Purpose.CONNECT,
     ),
     Row(
         "Somebody says that the responder refuses; nothing vouches for it.",
         SENT, I, Kind.RESPONSE, X.IKE_SA_INIT,
         NONE, NONE,
         ike_sa_init.take_refusal, (DEAD, SENT), Purpose.CONNECT, refusal=True,
+    ),
+    Row(
+        "A further key exchange of those agreed on: its secret goes into all keys.",
+        MIXING, R, Kind.REQUEST, X.IKE_INTERMEDIATE,
+        SEALED, (_of(P.KE), frozenset()),
+        ike_intermediate.answer, (ANSWERED, MIXING), Purpose.CONNECT,
+    ),
+    Row(
+        "A further key exchange is done: the next one, or show who we are.",
+        MIXING, I, Kind.RESPONSE, X.IKE_INTERMEDIATE,
+        SEALED, (_of(P.KE), frozenset()),
+        ike_intermediate.take_answer, (AUTH, MIXING), Purpose.CONNECT,
+    ),
+    Row(
+        "The responder cannot do the further key exchange.",
+        MIXING, I, Kind.RESPONSE, X.IKE_INTERMEDIATE,
+        SEALED, NONE,
+        ike_intermediate.take_refusal, (DEAD,), Purpose.CONNECT, refusal=True,
     ),
     Row(
         "The initiator shows who it is: verify, show who we are, and set up the first CHILD_SA.",
@@ -209,6 +227,63 @@ CHILDREN = (
     ),
 )  # fmt: skip
 
+FURTHER_KEYS = (
+    Row(
+        "The peer goes on with key exchanges that CREATE_CHILD_SA began; the last one brings about what it was for.",
+        UP, ANY, Kind.REQUEST, X.IKE_FOLLOWUP_KE,
+        SEALED, (_of(P.KE), frozenset()),
+        followup_ke.answer, (UP, REPLACED), Purpose.FOLLOW_UP, notify=frozenset({N.ADDITIONAL_KEY_EXCHANGE}),
+    ),
+    *(
+        Row(
+            "Too late to go on with anything: this IKE SA is about to go.",
+            state, ANY, Kind.REQUEST, X.IKE_FOLLOWUP_KE,
+            SEALED, (_of(P.KE), frozenset()),
+            followup_ke.lost, (state,), Purpose.FOLLOW_UP,
+        )
+        for state in (REPLACED, CLOSING)
+    ),
+    *(
+        Row(
+            "A further key exchange is done: the next one, or the CHILD_SA is up.",
+            UP, ANY, Kind.RESPONSE, X.IKE_FOLLOWUP_KE,
+            SEALED, (_of(P.KE), frozenset()),
+            create_child_sa.take_further_key, (UP,), purpose,
+        )
+        for purpose in (Purpose.NEW_CHILD, Purpose.REKEY_CHILD)
+    ),
+    *(
+        Row(
+            "The peer cannot go on with the key exchanges of a CHILD_SA.",
+            UP, ANY, Kind.RESPONSE, X.IKE_FOLLOWUP_KE,
+            SEALED, NONE,
+            create_child_sa.take_refusal, (UP,), purpose, refusal=True,
+        )
+        for purpose in (Purpose.NEW_CHILD, Purpose.REKEY_CHILD)
+    ),
+    Row(
+        "A further key exchange is done: the next one, or the IKE SA is replaced.",
+        UP, ANY, Kind.RESPONSE, X.IKE_FOLLOWUP_KE,
+        SEALED, (_of(P.KE), frozenset()),
+        rekey_ike.take_further_key, (UP, REPLACED), Purpose.REKEY_IKE,
+    ),
+    Row(
+        "The peer cannot go on with the key exchanges of the IKE SA.",
+        UP, ANY, Kind.RESPONSE, X.IKE_FOLLOWUP_KE,
+        SEALED, NONE,
+        rekey_ike.take_refusal, (UP, REPLACED), Purpose.REKEY_IKE, refusal=True,
+    ),
+    *(
+        Row(
+            "A further key exchange that came too late to matter.",
+            REPLACED, ANY, Kind.RESPONSE, X.IKE_FOLLOWUP_KE,
+            SEALED, (frozenset(), _of(P.KE)),
+            create_child_sa.take_too_late, (REPLACED,), purpose,
+        )
+        for purpose in (Purpose.NEW_CHILD, Purpose.REKEY_CHILD, Purpose.REKEY_IKE)
+    ),
+)  # fmt: skip
+
 INFORMING = (
     Row(
         "The peer tells, asks or deletes something; a replacement that waited for the outcome of ours may take over.",
@@ -251,7 +326,7 @@ INFORMING = (
     ),
 )  # fmt: skip
 
-TABLE: tuple[Row, ...] = (*SETTING_UP, *CHILDREN, *INFORMING)
+TABLE: tuple[Row, ...] = (*SETTING_UP, *CHILDREN, *FURTHER_KEYS, *INFORMING)
 
 _BY_PLACE: dict[tuple[State, Kind, int], tuple[Row, ...]] = {}
 for _row in TABLE:

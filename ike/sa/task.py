@@ -24,6 +24,7 @@ class Purpose(Enum):
     NEW_CHILD = "create a CHILD_SA"
     REKEY_CHILD = "rekey a CHILD_SA"
     REKEY_IKE = "rekey the IKE SA"
+    FOLLOW_UP = "finish several key exchanges"
     INFORM = "tell or ask something"
     DELETE_CHILD = "delete CHILD_SAs"
     DELETE_IKE = "delete the IKE SA"

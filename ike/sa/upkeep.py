@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..records import Failure
 from ..wire.constants import ExchangeType
 from ..wire.header import pull_header
-from . import mobike
+from . import followup_ke, mobike
 from .child import ChildState
 from .state import State
 from .task import Purpose
@@ -39,6 +39,7 @@ def next_alarm(sa: IkeSa) -> float | None:
     if sa.state is State.ESTABLISHED:
         if sa.window.request is None and sa.settings.dpd_delay:
             times.append(sa.last_inbound + sa.settings.dpd_delay)
+        times += [chain.deadline for chain in sa.followups.values()]
         for child in sa.children.values():
             if child.rekey_at is not None:
                 times.append(child.rekey_at)
@@ -60,6 +61,7 @@ def run(sa: IkeSa, now: float) -> None:
     if request is not None and request.deadline <= now:
         _send_again(sa, now)
     if sa.state is State.ESTABLISHED:
+        followup_ke.expire(sa, now)
         _limits(sa, now)
     if sa.state is State.ESTABLISHED:
         _liveness(sa, now)
@@ -117,7 +119,7 @@ def _unreachable(sa: IkeSa, exchange: ExchangeType, sent: int, waited: float) ->
             hint="the peer is down, lost its state, or the path to it broke",
             fields=fields,
         )
-    if exchange is ExchangeType.IKE_AUTH:
+    if exchange in (ExchangeType.IKE_INTERMEDIATE, ExchangeType.IKE_AUTH):
         hint = (
             f"it answered IKE_SA_INIT: see that UDP {path.remote_port} passes both ways, and that fragments of long"
             " messages do (fragmentation = yes)"

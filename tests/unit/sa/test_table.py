@@ -63,7 +63,11 @@ def test_nothing_is_legal_on_a_dead_ike_sa() -> None:
 def test_before_authentication_only_setting_up_is_legal() -> None:
     for row in TABLE:
         if row.state.is_setting_up:
-            assert row.exchange in (ExchangeType.IKE_SA_INIT, ExchangeType.IKE_AUTH)
+            assert row.exchange in (
+                ExchangeType.IKE_SA_INIT,
+                ExchangeType.IKE_INTERMEDIATE,
+                ExchangeType.IKE_AUTH,
+            )
             assert row.purpose is Purpose.CONNECT
 
 
