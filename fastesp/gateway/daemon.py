@@ -23,6 +23,7 @@ from ike.timing import Timing
 from ike.wire.constants import ProtocolId
 
 from .adapter import IkeAdapter
+from .addresses import AddressWatch
 from .announce import Announcer
 from .commands import handlers
 from .gateway import Gateway
@@ -33,7 +34,7 @@ from .notify import sd_notify
 from .options import Options
 from .plumbing import Plumbing
 from .registry import Changes
-from .routes import Router
+from .routes import Router, source_for
 from .tuning import read_daemon, timing_of, tuned
 from .upkeep import Upkeep
 from .vici.server import EVENTS, ViciServer
@@ -138,6 +139,9 @@ class Process:
         )
         upkeep.start()
         stack.callback(upkeep.stop)
+        watch = AddressWatch(options.tun, gateway.addresses_changed)
+        watch.start()
+        stack.push_async_callback(watch.stop)
         logger.info(
             "fastesp %s: data plane %s with %s on %s, IKE on UDP %d and %d, VICI at %s",
             fastesp.__version__,
@@ -169,6 +173,7 @@ class Process:
             gateway.vault,
             child_spi=lambda protocol: dataplane.allocate_spi(PROTOCOLS[ProtocolId(protocol)]),
             inbound_activity=gateway.inbound_activity,
+            source_for=lambda remote: source_for(remote, mark=self.options.socket_mark),
             timing=self.timing,
         )
         adapter = IkeAdapter(endpoint, dataplane, gateway.on_event, clock=time.monotonic)

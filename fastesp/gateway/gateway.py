@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from fastesp.config import Authority, Pool, Settings
 from fastesp.dataplane.base import (
     Acquire,
+    Address,
     DataPlane,
     DataPlaneError,
     DataPlaneEvent,
@@ -39,6 +40,7 @@ from ike.events import (
     IkeSaRekeyed,
     NegotiationFailed,
     OutboundReady,
+    Path,
     PathChanged,
 )
 from ike.status import ChildSaInfo, IkeSaInfo
@@ -329,12 +331,19 @@ class Gateway:
             logger.info("%s", error)
 
     def _peer_moved(self, event: PeerMoved) -> None:
-        """An authentic packet came from elsewhere: follow it if the peer sits behind a NAT (RFC 7296 section 2.23)."""
-        tunnel = self.tunnels.get(event.child_id)
-        info = self.ike_info(tunnel.ike_id) if tunnel is not None else None
-        if info is not None and info.nat_remote:
-            self.dataplane.move(event.child_id, event.path)
-            self.logbook.say("ESP", 1, f"the peer's NAT moved it to {event.path.remote}[{event.path.remote_port}]")
+        """An authentic packet came from elsewhere: whether that moves the peer is for IKE to say (PathChanged)."""
+        outer = event.path
+        if outer.udp_encap:
+            path = Path(outer.local, outer.local_port, outer.remote, outer.remote_port)
+            self.endpoint.peer_moved(event.child_id, path, self.adapter.clock())
+
+    # What happens to the host.
+
+    def addresses_changed(self, addresses: tuple[Address, ...]) -> None:
+        """The host has these addresses, or other routes: SAs that can move do (RFC 4555)."""
+        self.logbook.say("KNL", 2, f"addresses of this host: {', '.join(map(str, addresses)) or 'none'}")
+        self.endpoint.addresses_changed(addresses, self.adapter.clock())
+        self.adapter.poke()
 
     def _degraded(self, event: Degraded) -> None:
         self.logbook.say("ESP", 0, f"the data plane steps down: {event.why}")

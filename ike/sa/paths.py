@@ -63,8 +63,9 @@ def further(sa: IkeSa) -> Addresses:
 
 
 def _sources(sa: IkeSa, remote: Address) -> Iterator[Address]:
-    """Local addresses from which to try ``remote``, best first."""
+    """Local addresses from which to try ``remote``, best first; those the connection does not name at need."""
     have = [a for a in ours(sa) if a.version == remote.version]
+    have = have or [a for a in sa.core.addresses or () if a.version == remote.version]
     if sa.core.source_for is None:
         yield from sorted(have, key=lambda a: a != sa.path.local)
         return
