@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import Certificate
 
-from ..auth.pubkey import pubkey_auth, read_certificates, verify_pubkey, verify_raw_key
+from ..auth.pubkey import Proof, pubkey_auth, read_certificates, verify_pubkey, verify_raw_key
 from ..config import AuthRound
 from ..credentials import PrivateKey
 from ..crypto.signature_policy import SignaturePolicy
@@ -36,7 +36,8 @@ def _policy(text: str) -> SignaturePolicy:
 def sign(sa: IkeSa, round_: AuthRound, octets: bytes) -> tuple[list[Payload], AuthPayload]:
     """The chain from our certificate to below its CA, and AUTH. Raises :class:`LocalError` where a key is missing."""
     certificate, key = _own(sa, round_)
-    auth = pubkey_auth(key, octets, sa.in_setup.peer_hashes or None, _policy(round_.auth_detail))
+    setup = sa.in_setup
+    auth = pubkey_auth(key, octets, setup.peer_hashes or None, _policy(round_.auth_detail), pss=setup.peer_signs_pss)
     chain = _chain(certificate, sa.core.credentials.certificates())
     return [CertPayload(CertEncoding.X509_SIGNATURE, c.public_bytes(Encoding.DER)) for c in chain], auth
 
@@ -108,7 +109,7 @@ def verify(sa: IkeSa, round_: AuthRound, message: Message, auth: AuthPayload, oc
     policy = _policy(round_.auth_detail)
     raw = next((p for p in payloads if p.encoding == CertEncoding.RAW_PUBLIC_KEY), None)
     if raw is not None and round_.pubkeys:
-        return str(verify_raw_key(auth, octets, raw.data, round_.pubkeys, policy, peer_hashes=hashes).scheme)
+        return _signed(sa, verify_raw_key(auth, octets, raw.data, round_.pubkeys, policy, peer_hashes=hashes))
     chain = read_certificates(payloads)
     if not chain:
         # A peer that sends none may be known: what the connection names, else a certificate with its identity.
@@ -134,4 +135,10 @@ def verify(sa: IkeSa, round_: AuthRound, message: Message, auth: AuthPayload, oc
         authority=round_.ca_id,
         policies=round_.cert_policy,
     )
+    return _signed(sa, proof)
+
+
+def _signed(sa: IkeSa, proof: Proof) -> str:
+    """How the peer signed, in words. A responder that was sent PSS answers with it: the peer surely has it."""
+    sa.in_setup.peer_signs_pss = proof.scheme.pss
     return str(proof.scheme)

@@ -71,6 +71,7 @@ class Setup:
         "nonce_r",
         "offers",
         "peer_hashes",
+        "peer_signs_pss",
         "restarts",
         "started_at",
         "suspicion",
@@ -93,6 +94,7 @@ class Setup:
         self.cookie = b""
         self.restarts = 0
         self.peer_hashes: tuple[SignatureHash, ...] = ()
+        self.peer_signs_pss = False
         self.authorities_asked: tuple[bytes, ...] | None = None
         self.candidates: tuple[Connection, ...] = ()
         self.lost: list[AttemptLost] = []

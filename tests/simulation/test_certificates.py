@@ -76,6 +76,23 @@ def test_connect_with_certificates(kind: str) -> None:
     assert "IDr CERT AUTH" in response
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [("rsa/pss-sha256", "RSA/PSS"), ("rsa-sha256", "RSA"), ("", "RSA"), ("rsa/pss-sha384", "RSA/PSS")],
+)
+def test_a_responder_signs_with_the_padding_that_it_was_sent(ours: str, theirs: str) -> None:
+    world = pair(issue("site-a", root(), kind="rsa2048"), issue("site-b", root(), kind="rsa2048"))
+    a, b = both(world)
+    (local,) = a.connections[0].local
+    a.connections[0] = replace(a.connections[0], local=(replace(local, auth_detail=ours),))
+    world.initiate(a)
+    world.run(1)
+    assert a.failures == b.failures == []
+    (up_a,), (up_b,) = a.of(IkeSaEstablished), b.of(IkeSaEstablished)
+    assert up_b.remote_auth.split(" with ")[0] == theirs
+    assert up_a.remote_auth.split(" with ")[0] == theirs
+
+
 def test_a_chain_is_sent_and_travels_in_fragments() -> None:
     middle = issue("middle", root(), authority=True, kind="rsa2048")
     low = issue("low", middle, authority=True, kind="rsa2048")
