@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The engine under AddressSanitizer and UBSan: a build of its own under build/sanitize, the engine's tests, and a million
+# Engine and I/O under AddressSanitizer and UBSan: a build of its own under build/sanitize, their tests, and a million
 # mutated packets. MUTATIONS=n for fewer; further arguments go to pytest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,7 +13,7 @@ newest=$(find fastesp setup.py -name '*.py' -o -name '*.pyx' -o -name '*.pxd' | 
 if [ "$(cat "$stamp" 2>/dev/null)" != "$newest" ]; then
   rm -rf "$base"
   mkdir -p "$base"
-  .venv/bin/python setup.py -q build --build-base "$base" --build-lib "$base/lib" --build-temp "$base/temp"
+  .venv/bin/python setup.py -q build --parallel "$(nproc)" --build-base "$base" --build-lib "$base/lib" --build-temp "$base/temp"
   echo "$newest" >"$stamp"
 fi
 
@@ -28,4 +28,5 @@ export HYPOTHESIS_STORAGE_DIRECTORY=$root/$base/hypothesis
 
 # -P: the sources' directory, with the release's extensions in it, stays off the path.
 .venv/bin/python -P -c 'import fastesp.engine, sys; sys.exit("build/sanitize" not in fastesp.engine.__file__)'
-.venv/bin/python -P -m pytest -q -p no:cacheprovider --timeout 1800 tests/unit/engine "$@"
+.venv/bin/python -P -m pytest -q -n 2 --dist worksteal -p no:cacheprovider --timeout 1800 \
+  tests/unit/engine tests/unit/io tests/property/test_segments.py "$@"
