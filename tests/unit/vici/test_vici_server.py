@@ -356,10 +356,10 @@ def test_a_client_beyond_the_limit_gets_the_place_of_one_that_leaves(
             assert late.version()
 
 
-def test_ten_thousand_mutated_packets_leave_the_gateway_alone(running: Running) -> None:
+def test_fifty_thousand_mutated_packets_leave_the_gateway_alone(running: Running) -> None:
     source = random.Random(7)
     valid = b"\x00\x04echo" + push_message({"a": {"b": ["c", "d"], "e": "f"}, "g": "h"})
-    for _ in range(1000):
+    for _ in range(5000):
         with contextlib.suppress(OSError), running.stream() as stream:
             for _ in range(10):
                 data = bytearray(valid)
