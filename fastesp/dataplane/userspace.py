@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import secrets
+import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -172,10 +173,19 @@ class UserspaceDataPlane:
         self._owned.callback(self._ike.close)
 
     def _make_workers(self, udp_port: int, gso: bool, merge: bool) -> None:
-        tables = (self._udp, self._raw, self._ah)
-        fds = [table[version].fileno() if version in table else -1 for table in tables for version in (4, 6)]
+        def fd(table: dict[int, socket.socket], version: int) -> int:
+            return table[version].fileno() if version in table else -1
+
         self._notes = [Mailbox(NOTES_BYTES, self._bell) for _ in range(2)]
-        self._sender = Sender(*fds, gso)
+        self._sender = Sender(
+            fd(self._udp, 4),
+            fd(self._udp, 6),
+            fd(self._raw, 4),
+            fd(self._raw, 6),
+            fd(self._ah, 4),
+            fd(self._ah, 6),
+            gso,
+        )
         self._reader = TunReader(self._tun_fd)
         self._outbound = Outbound(self._engine, self._notes[0], self._reader, self._sender)
         receivers: list[Receiver] = [

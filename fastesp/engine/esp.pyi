@@ -62,6 +62,7 @@ class Engine:
         replay_window: int = 32,
         lifetime: Lifetime | None = None,
         mss: int = 0,
+        nat: bool = False,
         copy_ecn: bool = True,
         copy_dscp: bool = False,
     ) -> int: ...

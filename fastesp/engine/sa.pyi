@@ -40,6 +40,7 @@ class SaTable:
         tfc_padding: int = 0,
         mtu: int = 0,
         mss: int = 0,
+        nat: bool = False,
         copy_df: bool = True,
         copy_ecn: bool = True,
         copy_dscp: bool = True,
