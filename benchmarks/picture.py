@@ -1,4 +1,4 @@
-"""One picture and one table of all results: ``python -m benchmarks.picture DIRECTORY`` reads its *.json files.
+"""One picture and one table of all results: ``python -m benchmarks.picture DIRECTORY`` reads the *.json of runs.
 
 Writes ``report.png`` and ``report.md`` beside them. A benchmark that was not run is left out of both.
 """

@@ -2,17 +2,17 @@
 
 1. At import every algorithm is fetched once (`EVP_CIPHER_fetch` costs more than sealing a packet).
 2. `create` sets the key once for an SA and direction.
-3. Per packet only the IV is set anew: `seal_aead` / `open_aead` for GCM and ChaCha20-Poly1305, `seal_gmac` / `open_gmac`
+3. Per packet only the IV is set anew: `seal_gcm` / `open_gcm`, `seal_aead` / `open_aead` for ChaCha20-Poly1305, `seal_gmac` / `open_gmac`
    where nothing is ciphered, `seal_mac` / `open_mac` for a cipher or none beside an HMAC (AH too).
 """
 
 from cpython.pycapsule cimport PyCapsule_New
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 from fastesp.engine.aead cimport *
-from fastesp.engine.hints cimport store32
+from fastesp.engine.hints cimport load64, store32, store64
 from fastesp.engine.openssl cimport *
 
 cdef struct context_t:
@@ -22,8 +22,12 @@ cdef struct context_t:
     uint8_t icv_length
     uint8_t esn
     uint8_t counter_mode
-    uint8_t tag[16]             # where `tag_get` and `tag_set` point to
+    uint8_t tag[16]             # where `tag_param` and `open_param` point to
+    uint8_t iv[8]               # where `iv_param` and `open_param` point to
+    uint64_t next_iv            # GCM, sealing: the IV that the cipher context makes next
     OSSL_PARAM tag_param[2]
+    OSSL_PARAM iv_param[2]
+    OSSL_PARAM open_param[3]
 
 cdef EVP_CIPHER* GCM[3]
 cdef EVP_CIPHER* CBC[3]
@@ -114,8 +118,33 @@ cdef bint create_aead(context_t* context, const request_t* request, crypt_t* cry
     context.tag_param[0] = OSSL_PARAM_construct_octet_string("tag", context.tag, context.icv_length)
     context.tag_param[1] = OSSL_PARAM_construct_end()
     context.cipher = EVP_CIPHER_CTX_new()
-    return context.cipher != NULL and EVP_CipherInit_ex2(
-        context.cipher, cipher, request.key, NULL, encrypting, NULL) == 1
+    if context.cipher == NULL or EVP_CipherInit_ex2(
+        context.cipher, cipher, request.key, NULL, encrypting, NULL) != 1:
+        return False
+    if crypt.run == seal_aead or crypt.run == open_aead:
+        prepare_gcm(context, request, crypt)
+    return True
+
+
+cdef void prepare_gcm(context_t* context, const request_t* request, crypt_t* crypt) noexcept nogil:
+    """Where the cipher keeps its own IV, the next one needs no `EVP_EncryptInit_ex2`: a fifth of a small packet's time."""
+    if request.encryption == ENCR_CHACHA20_POLY1305 or not set_whole_iv(context, 0):
+        return
+    context.iv_param[0] = OSSL_PARAM_construct_octet_string("tlsivgen", context.iv, 8)
+    context.iv_param[1] = OSSL_PARAM_construct_end()
+    context.open_param[0] = context.tag_param[0]
+    context.open_param[1] = OSSL_PARAM_construct_octet_string("tlsivinv", context.iv, 8)
+    context.open_param[2] = OSSL_PARAM_construct_end()
+    crypt.run = seal_gcm if request.sealing else open_gcm
+
+
+cdef bint set_whole_iv(context_t* context, uint64_t iv) noexcept nogil:
+    """Salt and `iv`, from which the cipher context counts on."""
+    cdef uint8_t nonce[12]
+    memcpy(nonce, context.salt, 4)
+    store64(nonce + 4, iv)
+    context.next_iv = iv
+    return EVP_CIPHER_CTX_ctrl(context.cipher, EVP_CTRL_AEAD_SET_IV_FIXED, -1, nonce) == 1
 
 
 cdef bint create_mac(context_t* context, const request_t* request, crypt_t* crypt) noexcept nogil:
@@ -185,6 +214,52 @@ cdef inline int associated(const job_t* job, const context_t* context, uint8_t* 
 cdef inline void nonce_of(const job_t* job, const context_t* context, uint8_t* nonce) noexcept nogil:
     memcpy(nonce, context.salt, 4)
     memcpy(nonce + 4, job.iv, 8)
+
+
+cdef void seal_gcm(job_t* jobs, uint32_t count) noexcept nogil:
+    """The cipher context counts the IV on by itself, in step with the sequence numbers; each is held against the packet's."""
+    cdef uint32_t i
+    cdef job_t* job
+    cdef context_t* context
+    cdef uint8_t aad[12]
+    cdef uint64_t iv
+    cdef int written, length
+    for i in range(count):
+        job = &jobs[i]
+        context = <context_t*>job.context
+        length = associated(job, context, aad)
+        iv = load64(job.iv)
+        job.ok = (
+            (iv == context.next_iv or set_whole_iv(context, iv))
+            and EVP_CIPHER_CTX_get_params(context.cipher, context.iv_param) == 1
+            and load64(context.iv) == iv
+            and EVP_EncryptUpdate(context.cipher, NULL, &written, aad, length) == 1
+            and EVP_EncryptUpdate(context.cipher, job.text, &written, job.text, <int>job.length) == 1
+            and EVP_EncryptFinal_ex(context.cipher, job.icv, &written) == 1
+            and EVP_CIPHER_CTX_get_params(context.cipher, context.tag_param) == 1
+        )
+        context.next_iv = iv + 1
+        memcpy(job.icv, context.tag, context.icv_length)
+
+
+cdef void open_gcm(job_t* jobs, uint32_t count) noexcept nogil:
+    cdef uint32_t i
+    cdef job_t* job
+    cdef context_t* context
+    cdef uint8_t aad[12]
+    cdef int written, length
+    for i in range(count):
+        job = &jobs[i]
+        context = <context_t*>job.context
+        length = associated(job, context, aad)
+        memcpy(context.iv, job.iv, 8)
+        memcpy(context.tag, job.icv, context.icv_length)
+        job.ok = (
+            EVP_CIPHER_CTX_set_params(context.cipher, context.open_param) == 1
+            and EVP_DecryptUpdate(context.cipher, NULL, &written, aad, length) == 1
+            and EVP_DecryptUpdate(context.cipher, job.text, &written, job.text, <int>job.length) == 1
+            and EVP_DecryptFinal_ex(context.cipher, job.icv, &written) == 1
+        )
 
 
 cdef void seal_aead(job_t* jobs, uint32_t count) noexcept nogil:
