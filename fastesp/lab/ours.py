@@ -37,17 +37,32 @@ class Outcome:
 
 
 class OurGateway(Peer):
-    """``fastesp gateway`` with its own configuration, control socket and log. ``options`` are further words for it."""
+    """``fastesp gateway`` with its own configuration, control socket and log; nothing of /etc is read.
+
+    ``options`` are further words for it, ``settings`` lines for the ``charon`` section of its strongswan.conf.
+    """
 
     kind = "fastesp"
 
-    def __init__(self, lab: Lab, namespace: Namespace, *, options: tuple[str, ...] = (), name: str = "") -> None:
+    def __init__(
+        self,
+        lab: Lab,
+        namespace: Namespace,
+        *,
+        options: tuple[str, ...] = (),
+        settings: str = "",
+        name: str = "",
+    ) -> None:
         super().__init__(lab, namespace, name=name)
         self.options = options
+        self.settings = settings
 
     def start(self) -> None:
         """Start it and wait until its control socket answers; a refused configuration raises with what it said."""
-        words = ["gateway", "-c", str(self.swanctl.file), "--socket", str(self.socket_path), *self.options]
+        settings = self.directory / "strongswan.conf"
+        settings.write_text(f"charon {{\n  {self.settings}\n}}\n")
+        words = ["gateway", "-c", str(self.swanctl.file), "--socket", str(self.socket_path)]
+        words += ["--strongswan-conf", str(settings), *self.options]
         self.process = self.lab.start(
             self.namespace, [*command_line(), *words], name="fastesp", environment=_environment()
         )
