@@ -49,7 +49,8 @@ class Authenticate(Task):
         idi = sa.local_id.to_payload(PayloadType.ID_I)
         certs, auth = proof.prove(sa, connection, idi)
         payloads: list[Payload] = [idi, *certs]
-        if connection.unique is not Unique.NEVER and not sa.core.others_between(sa):
+        known = proof.first_round(connection.local).auth != "null"
+        if known and connection.unique is not Unique.NEVER and not sa.core.others_between(sa):
             payloads.append(NotifyPayload(NotifyType.INITIAL_CONTACT))
         hashes = authorities_for(sa, [connection])
         if hashes:
@@ -122,7 +123,9 @@ def answer(sa: IkeSa, turn: Turn) -> list[Payload]:
     request = message.one(CertRequestPayload)
     setup.authorities_asked = request.authorities if request is not None else None
     remote_auth = proof.verify(sa, connection, message)
-    _check_unique(sa, message, now)
+    if remote_auth != proof.UNPROVEN:
+        # Else anybody could end somebody's IKE SAs (RFC 7619 section 2.3).
+        _check_unique(sa, message, now)
     idr = sa.local_id.to_payload(PayloadType.ID_R)
     certs, our_auth = proof.prove(sa, connection, idr)
     nonces = (setup.nonce_i, setup.nonce_r)
@@ -239,7 +242,7 @@ def take_answer(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
     _check_identity(sa, connection, Identity.from_payload(idr))
     remote_auth = proof.verify(sa, connection, message)
     nonces = (setup.nonce_i, setup.nonce_r)
-    if connection.unique is Unique.REPLACE:
+    if connection.unique is Unique.REPLACE and remote_auth != proof.UNPROVEN:
         for other in sa.core.others_between(sa):
             other.terminate(now)
     sa.established(remote_auth, now)

@@ -9,6 +9,7 @@ from ..auth.octets import auth_octets
 from ..auth.psk import shared_key_auth, verify_shared_key
 from ..config import AuthRound, Connection, SendCert
 from ..crypto.keys import prf_of
+from ..crypto.secret import Secret
 from ..errors import LocalError, PeerError
 from ..records import Failure, Refused
 from ..wire.constants import AuthMethod, NotifyType, PayloadType
@@ -19,6 +20,10 @@ from .select import method_allowed, secret_place
 
 if TYPE_CHECKING:
     from .ike_sa import IkeSa
+
+
+UNPROVEN = "null"
+"""How a peer showed who it is that showed nothing."""
 
 
 def method_of(auth: AuthPayload) -> str:
@@ -58,6 +63,8 @@ def prove(sa: IkeSa, connection: Connection, identity: IdPayload) -> tuple[list[
         asked = sa.in_setup.authorities_asked is not None
         send = connection.send_cert is SendCert.ALWAYS or (connection.send_cert is SendCert.IF_ASKED and asked)
         return (list(chain) if send else []), auth
+    if round_.auth == "null":
+        return [], shared_key_auth(prf_of(sa.suite), _sk_p(sa, initiators=sa.initiator), octets, AuthMethod.NULL)
     if round_.auth != "psk":
         raise LocalError("auth-method-unknown", f"connections.{connection.name}.local: auth = {round_.auth}")
     if sa.local_id is None or sa.remote_id is None:
@@ -101,7 +108,35 @@ def verify(sa: IkeSa, connection: Connection, message: Message) -> str:
     if method == "psk":
         _verify_psk(sa, auth, octets)
         return "pre-shared key"
+    if method == "null":
+        _verify_null(sa, auth, octets)
+        return UNPROVEN
     return certificates.verify(sa, round_, message, auth, octets)
+
+
+def _sk_p(sa: IkeSa, *, initiators: bool) -> Secret:
+    if sa.keys is None:
+        raise RuntimeError("there are no keys yet")
+    return sa.keys.sk_pi if initiators else sa.keys.sk_pr
+
+
+def _verify_null(sa: IkeSa, auth: AuthPayload, octets: bytes) -> None:
+    """Nobody is proven to be anybody, but who opened the IKE SA is who goes on with it (RFC 7619 section 2.1)."""
+    try:
+        verify_shared_key(prf_of(sa.suite), _sk_p(sa, initiators=not sa.initiator), octets, auth, AuthMethod.NULL)
+    except PeerError:
+        raise Refused(
+            Failure(
+                code="auth-null-mismatch",
+                summary=f"the AUTH payload of {sa.remote_id}, which proves nothing else, is not over this IKE SA",
+                hint="messages were changed on their way, or the peer computes NULL authentication otherwise",
+                offered=("null",),
+                allowed=("null",),
+                mismatch="AUTH",
+                keys=("remote.auth",),
+            ),
+            NotifyType.AUTHENTICATION_FAILED,
+        ) from None
 
 
 def _verify_psk(sa: IkeSa, auth: AuthPayload, octets: bytes) -> None:

@@ -9,7 +9,7 @@ from ..credentials import Credentials
 from ..crypto import proposal as proposals
 from ..crypto.proposal import Mismatch, Selection
 from ..events import AttemptLost, Path
-from ..wire.constants import ProtocolId
+from ..wire.constants import IdType, ProtocolId
 from ..wire.identity import Identity
 from ..wire.payloads import Proposal
 from ..wire.selectors import Address
@@ -63,6 +63,9 @@ def local_identity(connection: Connection, path: Path) -> Identity:
     first = connection.local[0] if connection.local else AuthRound()
     if first.id is not None and not first.id.is_any:
         return first.id
+    if first.auth == "null":
+        # Who proves nothing need not say who it is (RFC 7619 section 2.2).
+        return Identity(IdType.NULL, b"")
     if first.certs:
         return Identity.of_name(first.certs[0].subject)
     return Identity.of_address(path.local)
