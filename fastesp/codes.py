@@ -370,6 +370,14 @@ LOCAL: Mapping[str, Code] = {
     "no-such-pool": Code("no pool of that name", "None is loaded.", "fastesp show pools"),
     "no-such-authority": Code("no authority of that name", "None is loaded.", "fastesp show authorities"),
     "no-such-key": Code("no key of that name", "None is loaded under that identifier.", "swanctl --list-certs"),
+    "not-redirectable": Code(
+        "a peer that cannot be redirected",
+        "A gateway redirects clients: who initiated, and said REDIRECT_SUPPORTED in IKE_SA_INIT (RFC 5685).",
+        "close the IKE SA instead, and have the peer connect elsewhere",
+    ),
+    "redirect-gateway": Code(
+        "no gateway to redirect to", "It is neither an address nor a host name.", "write gateway = 198.51.100.30"
+    ),
     "not-established": Code(
         "the IKE SA is not up", "The command needs an IKE SA that is established.", "wait, or bring it up: fastesp up"
     ),

@@ -24,6 +24,7 @@ from .sa.state import State
 from .status import IkeSaInfo
 from .timing import STRONGSWAN, Timing
 from .wire.header import pull_header
+from .wire.identity import Identity
 from .wire.selectors import Address, TrafficSelector
 
 
@@ -158,6 +159,10 @@ class Endpoint:
     def rekey_ike(self, ike_id: int, now: float) -> None:
         """Replace an IKE SA by a fresh one; its CHILD_SAs move over."""
         self._sa(ike_id).rekey(now)
+
+    def redirect_ike(self, ike_id: int, gateway: Identity, now: float) -> None:
+        """Send a client to another gateway, an address or a host name (RFC 5685 section 5)."""
+        self._sa(ike_id).redirect(gateway, now)
 
     def rekey_child(self, child_id: int, now: float) -> None:
         """Replace a CHILD_SA by a fresh one: also what to call at a soft limit of bytes or packets."""

@@ -12,3 +12,4 @@ class Feature(Flag):
     NAT_TRAVERSAL = auto()
     FRAGMENTATION = auto()
     CHILDLESS = auto()
+    REDIRECT = auto()

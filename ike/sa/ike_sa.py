@@ -426,6 +426,16 @@ class IkeSa:
         if self.rekey_task() is None:
             self.want(RekeyIke(), now)
 
+    def redirect(self, gateway: Identity, now: float) -> None:
+        """Send the peer to another gateway; it must be the client, and have said that it goes (RFC 5685 section 3)."""
+        from .redirect import Redirect, named
+
+        named(gateway)
+        # Clients alone announce it, and whoever rekeyed the IKE SA since, the client stays one.
+        if self.state is not State.ESTABLISHED or Feature.REDIRECT not in self.features:
+            raise LocalError("not-redirectable", f"IKE SA {self.ike_id}: its peer is no client that can be redirected")
+        self.want(Redirect(gateway), now)
+
     def check_liveness(self, now: float) -> None:
         """Ask whether the peer is there; a request under way asks that already (RFC 7296 section 2.4)."""
         from .informational import Liveness

@@ -209,6 +209,8 @@ def _note_abilities(sa: IkeSa, message: Message, connection: Connection) -> None
                 sa.features |= Feature.FRAGMENTATION
         elif notify.notify == NotifyType.CHILDLESS_IKEV2_SUPPORTED:
             sa.features |= Feature.CHILDLESS
+        elif notify.notify == NotifyType.REDIRECT_SUPPORTED:
+            sa.features |= Feature.REDIRECT
         elif notify.notify == NotifyType.SIGNATURE_HASH_ALGORITHMS:
             numbers = {int.from_bytes(notify.data[at : at + 2], "big") for at in range(0, len(notify.data) - 1, 2)}
             setup.peer_hashes = tuple(h for h in HASHES if h in numbers)

@@ -19,6 +19,7 @@ from fastesp.lab import Lab
 from fastesp.lab.peer import Peer
 from fastesp.lab.pki import Authority
 from fastesp.lab.process import wait_until
+from fastesp.lab.sites import WAN
 from fastesp.lab.strongswan import SWANCTL
 
 pytestmark = [pytest.mark.root, pytest.mark.peer]
@@ -173,6 +174,36 @@ def test_a_command_that_cannot_wait_longer_says_so(both: Pair, session: Session)
     assert list(session.initiate({"child": "net", "timeout": "-1"})) == []
     list(session.terminate({"ike": "site", "force": "yes", "timeout": "1000"}))
     assert both.ours.ike_sas() == []
+
+
+def test_a_client_is_redirected_to_another_address_and_follows(both: Pair, session: Session) -> None:
+    both.sites.a.gateway.address(WAN, "203.0.113.11/32")
+    session.load_shared(SECRET)
+    session.load_conn({"site": {**SITE, "local_addrs": ["203.0.113.10", "203.0.113.11"]}})
+    both.theirs.initiate("net")
+    to = {"gateway": "203.0.113.11"}
+    for nobody in ({"peer-id": "someone.example.org"}, {"peer-ip": "192.0.2.0/24"}, {"ike-id": "99"}):
+        with pytest.raises(CommandException, match="no matching SAs to redirect found"):
+            session.redirect({**to, **nobody})
+    with pytest.raises(CommandException, match="names no gateway"):
+        session.redirect({"ike": "site", "gateway": "@#00"})
+    chosen = {"peer-id": "*.example.org", "peer-ip": "198.51.100.1-198.51.100.99"}
+    assert session.redirect({**to, **chosen})["matches"] == b"1"
+    wait_until(
+        lambda: [sa.raw["remote-host"] for sa in both.theirs.ike_sas() if sa.children] == [b"203.0.113.11"],
+        "charon to follow",
+        10.0,
+    )
+    hosts_reach_each_other(both)
+
+
+def test_a_peer_that_we_asked_ourselves_is_not_redirected(both: Pair, session: Session) -> None:
+    session.load_shared(SECRET)
+    session.load_conn({"site": SITE})
+    both.ours.initiate("net")
+    said = swanctl(both.ours, "--redirect", "--ike", "site", "--gateway", "203.0.113.11")
+    assert said.code != 0
+    assert "no client that can be redirected" in said.text
 
 
 @contextlib.contextmanager
