@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+from ipaddress import IPv4Address
+
 import pytest
+from support.peers import Peer as InMemoryPeer
+from support.peers import connection, ike, psk
 from support.tunnels import (
     MEGABYTE,
+    Pair,
     carries_traffic_and_is_deleted,
     certify,
     configure,
@@ -12,13 +18,15 @@ from support.tunnels import (
     pair,
 )
 
-from fastesp.lab import Lab
+from fastesp.lab import Lab, Site
 from fastesp.lab.capture import Capture
 from fastesp.lab.configurations import example
 from fastesp.lab.sites import WAN
 from fastesp.lab.traffic import ping
 
 pytestmark = [pytest.mark.root, pytest.mark.peer]
+
+PROPOSAL = "aes256gcm16-prfsha384-x25519"
 
 
 @pytest.mark.parametrize("initiator", ["ours", "theirs"])
@@ -101,12 +109,32 @@ def test_another_dh_group_is_asked_for_and_given(lab: Lab) -> None:
     assert "INVAL_KE" in both.theirs.log()
 
 
-def test_a_cookie_is_returned_when_the_peer_asks_for_one(lab: Lab) -> None:
-    both = pair(lab, options="cookie_threshold = 0\n  cookie_threshold_ip = 0\n  dos_protection = yes")
-    configure(both)
+def half_open(both: Pair, target: Site) -> None:
+    """A stranger begins an IKE SA with the gateway of ``target`` and says no more."""
+    own = both.sites.b if target is both.sites.a else both.sites.a
+    ends = {"local": IPv4Address(own.outer), "remote": IPv4Address(target.outer)}
+    asks = connection("stranger.example.org", "%any", None, proposals=ike(PROPOSAL))
+    stranger = InMemoryPeer(ends["local"], [asks], psk(), seed=1)
+    stranger.endpoint.initiate("site", None, 0.0, **ends)
+    ((datagram, _),) = stranger.endpoint.datagrams_to_send(0.0)
+    with own.gateway.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.settimeout(10.0)
+        sender.sendto(datagram, (target.outer, 500))
+        assert sender.recv(4096)
+
+
+@pytest.mark.parametrize("initiator", ["ours", "theirs"])
+def test_a_responder_with_half_open_sas_wants_a_cookie_and_gets_it(lab: Lab, initiator: str) -> None:
+    few = "cookie_threshold = 1\n  cookie_threshold_ip = 1"
+    both = pair(lab, options=few)
+    both.ours.settings = few
+    configure(both, proposals=PROPOSAL)
     both.start()
-    both.ours.initiate("net")
+    half_open(both, both.sites.b if initiator == "ours" else both.sites.a)
+    both.side(initiator).initiate("net")
     hosts_reach_each_other(both)
+    asked = "generating" if initiator == "ours" else "parsed"
+    assert f"{asked} IKE_SA_INIT response 0 [ N(COOKIE) ]" in both.theirs.log()
 
 
 @pytest.mark.parametrize("narrower", ["ours", "theirs"])
@@ -163,6 +191,9 @@ def test_a_child_alone_is_deleted_from_either_side_and_comes_up_again(lab: Lab, 
     both.side(deleter).terminate(child="net")
     both.ours.wait_no_child()
     both.theirs.wait_no_child()
+    assert len(both.ours.ike_sas()) == len(both.theirs.ike_sas()) == 1
+    both.side(deleter).initiate("net")
+    hosts_reach_each_other(both)
     assert len(both.ours.ike_sas()) == len(both.theirs.ike_sas()) == 1
 
 
