@@ -43,6 +43,7 @@ cdef struct crypt_t:
     run_t run
     void* context
     destroy_t destroy       # wipes and frees the context
+    uint32_t lines          # cache lines of it that are worth fetching ahead
 
 cdef struct request_t:
     uint16_t encryption     # ENCR_*

@@ -24,11 +24,11 @@ from fastesp.engine.aead cimport job_t, run_t
 from fastesp.engine.ah cimport AH_FIXED, ah_conceal, ah_find, ah_length, ah_restore, ah_t
 from fastesp.engine.batch cimport FLAG_DF, FLAG_DUMMY, FLAG_OUTER, NO_SLOT, Batch, packet_t
 from fastesp.engine.clock cimport monotonic_ns
-from fastesp.engine.hints cimport load32, prefetch
+from fastesp.engine.hints cimport load32, prefetch, prefetch_write
 from fastesp.engine.ip cimport ip_parse, tos_of
 from fastesp.engine.mss cimport clamp_mss
 from fastesp.engine.policy cimport (
-    POLICY_BYPASS, POLICY_DISCARD, POLICY_TRAP, Policies, flow_hash, policy_find, policy_t)
+    POLICY_BYPASS, POLICY_DISCARD, POLICY_FREE, POLICY_TRAP, Policies, cached_t, flow_hash, policy_find)
 from fastesp.engine.replay cimport replay_check, replay_infer, replay_update
 from fastesp.engine.sa cimport *
 from fastesp.engine.unwrap cimport unwrap_ah, unwrap_esp
@@ -39,6 +39,11 @@ from fastesp.engine.wrap cimport wrap_ah, wrap_esp
 import numpy as np
 
 from fastesp.engine.providers import open_providers
+
+
+cdef enum:
+    # Their contexts, a good kilobyte each, stay in the second-level cache.
+    FEW_SAS = 256
 
 
 @cython.final
@@ -223,27 +228,20 @@ cdef inline uint32_t classify(Engine engine, Batch batch, uint32_t start, uint32
 
 
 cdef inline uint32_t find_policy(Engine engine, work_t* work, uint32_t count) noexcept nogil:
-    cdef uint32_t i, number
+    cdef uint32_t i
     cdef uint32_t live = 0
     cdef work_t* w
-    cdef policy_t* policy
+    cdef const cached_t* found
     for i in range(count):
         w = &work[live]
         if i != live:
             w[0] = work[i]
         if not w.packet.flags & FLAG_DUMMY:
-            number = policy_find(engine.policies, &w.flow, w.hash)
-            w.packet.policy = number
-            if number == NO_SLOT:
-                drop_out(engine, w, VERDICT_NO_POLICY)
-                continue
-            policy = &engine.policies.policies[number]
-            w.slot = policy.sa
-            if policy.action == POLICY_BYPASS or policy.action == POLICY_DISCARD:
-                drop_out(engine, w, VERDICT_BYPASS if policy.action == POLICY_BYPASS else VERDICT_DISCARD)
-                continue
-            if w.slot == NO_SLOT:
-                drop_out(engine, w, VERDICT_ACQUIRE if policy.action == POLICY_TRAP else VERDICT_NO_SA)
+            found = policy_find(engine.policies, &w.flow, w.hash)
+            w.packet.policy = found.policy
+            w.slot = found.sa
+            if found.sa == NO_SLOT or found.action == POLICY_BYPASS or found.action == POLICY_DISCARD:
+                drop_out(engine, w, verdict_without_sa(found.action))
                 continue
         if w.slot >= engine.outbound.fresh:
             drop_out(engine, w, VERDICT_NO_SA)
@@ -252,9 +250,18 @@ cdef inline uint32_t find_policy(Engine engine, work_t* work, uint32_t count) no
         prefetch(w.sa)
         prefetch(<uint8_t*>w.sa + 64)
         live += 1
-    for i in range(live):
-        prefetch(work[i].sa.crypt.context)
+    fetch_ahead(engine.outbound, work, live)
     return live
+
+
+cdef inline int verdict_without_sa(uint8_t action) noexcept nogil:
+    if action == POLICY_FREE:
+        return VERDICT_NO_POLICY
+    if action == POLICY_BYPASS:
+        return VERDICT_BYPASS
+    if action == POLICY_DISCARD:
+        return VERDICT_DISCARD
+    return VERDICT_ACQUIRE if action == POLICY_TRAP else VERDICT_NO_SA
 
 
 cdef inline uint32_t prepare(Engine engine, Batch batch, work_t* work, job_t* jobs, ah_t* ah, uint32_t count) noexcept nogil:
@@ -392,8 +399,7 @@ cdef inline uint32_t read_spi(Engine engine, Batch batch, uint32_t start, uint32
         prefetch(w.sa)
         prefetch(<uint8_t*>w.sa + 64)
         live += 1
-    for i in range(live):
-        prefetch(work[i].sa.crypt.context)
+    fetch_ahead(engine.inbound, work, live)
     return live
 
 
@@ -541,6 +547,22 @@ cdef inline void stage_end(Engine engine, uint32_t stage, uint64_t* clock) noexc
 
 # ---- small steps -------------------------------------------------------------------------------------------------------
 
+
+
+cdef inline void fetch_ahead(SaTable table, const work_t* work, uint32_t count) noexcept nogil:
+    """What the SAs point to. Few SAs are in the cache anyway; of many, each line comes from memory."""
+    cdef uint32_t i, at
+    cdef const sa_t* sa
+    if table.count <= FEW_SAS:
+        return
+    for i in range(count):
+        sa = work[i].sa
+        for at in range(sa.crypt.lines):
+            prefetch(<uint8_t*>sa.crypt.context + at * 64)
+        prefetch_write(&table.counters[work[i].slot])
+        prefetch(sa.selectors)
+        if sa.replay.ring != NULL:
+            prefetch_write(&sa.replay.ring[(sa.replay.top >> 6) & sa.replay.mask])
 
 
 cdef inline void run_jobs(const work_t* work, job_t* jobs, uint32_t count) noexcept nogil:

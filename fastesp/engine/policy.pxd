@@ -8,6 +8,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastesp.engine.batch cimport NO_SLOT
+from fastesp.engine.hints cimport likely
 from fastesp.engine.ip cimport flow_t
 from fastesp.engine.selector cimport selector_t
 
@@ -41,10 +42,13 @@ cdef struct group_t:
     uint8_t remote_bits
 
 cdef struct cached_t:
+    # All that an outbound packet needs to know: a hit touches this one cache line.
     flow_t flow
-    uint32_t policy
     uint32_t generation
-    uint64_t reserved[2]    # to a cache line
+    uint32_t policy         # NO_SLOT: none matches
+    uint32_t sa
+    uint8_t action
+    uint8_t reserved[11]
 
 cdef class Policies:
     cdef policy_t* policies
@@ -72,6 +76,7 @@ cdef class Policies:
     cdef uint64_t seed[4]
 
     # The worker's: none takes the GIL.
+    cdef const cached_t* decide(self, const flow_t* flow, uint64_t h) noexcept nogil
     cdef uint32_t insert(
         self, const selector_t* selectors, uint32_t count, uint8_t action, uint32_t priority, uint32_t sa
     ) noexcept nogil
@@ -113,18 +118,13 @@ cdef inline bint same_flow(const flow_t* a, const flow_t* b) noexcept nogil:
     return ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]) | (x[4] ^ y[4])) == 0
 
 
-cdef inline uint32_t policy_find(Policies spd, const flow_t* flow, uint64_t h) noexcept nogil:
-    """Slot of the first policy that matches; NO_SLOT: none. `h` is the flow's hash."""
-    cdef cached_t* cached = &spd.cache[h & spd.cache_mask]
-    if cached.generation == spd.generation and same_flow(&cached.flow, flow):
-        return cached.policy
+cdef inline const cached_t* policy_find(Policies spd, const flow_t* flow, uint64_t h) noexcept nogil:
+    """What the first policy that matches says. `h` is the flow's hash. Good until the next call."""
+    cdef const cached_t* cached = &spd.cache[h & spd.cache_mask]
+    if likely(cached.generation == spd.generation and same_flow(&cached.flow, flow), True):
+        return cached
     # Two ways: the other half of the pair.
     cached = &spd.cache[(h & spd.cache_mask) ^ 1]
     if cached.generation == spd.generation and same_flow(&cached.flow, flow):
-        return cached.policy
-    if (h >> 40) & 1:
-        cached = &spd.cache[h & spd.cache_mask]
-    cached.flow = flow[0]
-    cached.policy = spd.search(flow)
-    cached.generation = spd.generation
-    return cached.policy
+        return cached
+    return spd.decide(flow, h)

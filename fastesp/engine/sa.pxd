@@ -38,7 +38,7 @@ cdef enum:
     RANDOM_BYTES = 4096
 
 cdef struct sa_t:
-    # What every packet reads: two cache lines.
+    # What every packet reads: two cache lines and a bit.
     crypt_t crypt
     uint64_t sequence           # outbound: of the last packet sent
     uint64_t sequence_check     # outbound: at this one look at the limits
@@ -69,7 +69,7 @@ cdef struct sa_t:
     uint8_t local[16]           # outer addresses, network order: transport mode and AH build headers from them
     uint8_t remote[16]
     uint8_t provider            # which of the table's providers
-    uint8_t reserved[55]        # to four cache lines
+    uint8_t reserved[47]        # to four cache lines
 
 cdef struct counters_t:
     uint64_t packets

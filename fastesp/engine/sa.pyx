@@ -61,7 +61,7 @@ cdef class SaTable:
         cdef uint8_t[::1] raw
         if not 0 < capacity <= 1 << 24:
             raise ValueError(f"an SA table holds 1 to {1 << 24} SAs, not {capacity}")
-        while 1 << bits < 2 * capacity:
+        while <uint32_t>1 << bits < 2 * capacity:
             bits += 1
         self.capacity = capacity
         self.inbound = inbound

@@ -6,10 +6,10 @@ import pytest
 from scapy.layers.inet import IP, UDP, fragment
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment
 from scapy.packet import Raw
-from support.engines import GCM, LEFT, RIGHT, SPI, Pair, any_packet, batch_of, outcome, selector, udp, verdicts
+from support.engines import GCM, LEFT, RIGHT, SPI, Pair, any_packet, batch_of, carried, outcome, selector, udp, verdicts
 
 from fastesp.dataplane.base import Lifetime, PolicyAction
-from fastesp.engine import NO_SLOT, Engine, Verdict
+from fastesp.engine import NO_SLOT, Engine, Verdict, available_providers
 from fastesp.engine.batch import FLAG_OUTER
 
 
@@ -201,6 +201,21 @@ def test_no_nonce_comes_twice_over_loads_of_one_key() -> None:
     assert len(set(ivs)) == 100
     with pytest.raises(ValueError, match="forwards"):
         second.outbound.advance(slot, 49)
+
+
+@pytest.mark.parametrize("provider", sorted(available_providers()))
+def test_numbers_may_leap_and_several_sas_take_turns(provider: str) -> None:
+    """A provider that counts the IV on by itself has to notice when the next packet's is another one."""
+    pairs = [Pair(provider=provider) for _ in range(3)]
+    for leap in (0, 1, 5, 2**31):
+        for two in pairs:
+            two.a.outbound.advance(two.out, two.a.outbound.sequence(two.out) + leap)
+            packets = [udp(), udp()]
+            sealed = two.seal(*packets)
+            numbers = [int.from_bytes(packet[4:8]) for packet in sealed]
+            assert [packet[8:16] for packet in sealed] == [(1 << 48 | n).to_bytes(8) for n in numbers]
+            assert [bytes(two.scapy().decrypt(carried(packet))) for packet in sealed] == packets
+            assert two.open(*sealed) == packets
 
 
 def test_iv_of_cbc_is_never_the_same_and_not_a_counter() -> None:
