@@ -14,6 +14,7 @@ AH_UNIT = {4: 4, 6: 8}
 TRAILER = 2
 """Pad length and next header (RFC 4303 section 2)."""
 ICV_MIN = 8
+TCP_HEADER = 20
 MTU_MIN = {4: 68, 6: 1280}
 
 
@@ -28,6 +29,12 @@ def inner_mtu(sa: ChildSa, path_mtu: int) -> int:
     if sa.mode is SaMode.TRANSPORT:
         longest += IP_HEADER[sa.path.remote.version]
     return max(longest, MTU_MIN[max(selector.local_start.version for selector in sa.selectors)])
+
+
+def tcp_mss(sa: ChildSa, mtu: int) -> int:
+    """The longest TCP payload that inner packets of ``mtu`` bytes carry, whichever IP version of the SA's they are."""
+    version = max(selector.local_start.version for selector in sa.selectors)
+    return mtu - IP_HEADER[version] - TCP_HEADER
 
 
 def _ah_length(sa: ChildSa) -> int:

@@ -36,7 +36,7 @@ from fastesp.dataplane.base import (
     TrapPolicy,
     UnknownSpi,
 )
-from fastesp.dataplane.overhead import fits_joined, inner_mtu
+from fastesp.dataplane.overhead import fits_joined, inner_mtu, tcp_mss
 from fastesp.engine.esp import Engine
 from fastesp.engine.sa import Sa
 from fastesp.engine.suites import SUITES
@@ -264,7 +264,7 @@ class UserspaceDataPlane:
         slot_in = slot_out = None
         mtu = self._inner_mtu(sa)
         try:
-            inward, outward = self._prepare_inbound(sa), self._prepare_outbound(sa, mtu)
+            inward, outward = self._prepare_inbound(sa, mtu), self._prepare_outbound(sa, mtu)
             with self._parked(self._inbound):
                 slot_in = self._engine.inbound.add(inward)
                 self._inbound.set_path(slot_in, *_ends(sa.path))
@@ -286,7 +286,7 @@ class UserspaceDataPlane:
         self._spis[sa.inbound.spi] = float("inf")
         return Placement("userspace/0", tuple(self._why))
 
-    def _prepare_inbound(self, sa: ChildSa) -> Sa:
+    def _prepare_inbound(self, sa: ChildSa, mtu: int) -> Sa:
         """The key schedule, which takes longest, before any worker is parked."""
         return self._engine.inbound.prepare(
             sa.inbound.spi,
@@ -301,6 +301,7 @@ class UserspaceDataPlane:
             esn=sa.esn,
             replay_window=sa.replay_window,
             nat=sa.mode is SaMode.TRANSPORT and sa.path.udp_encap,
+            mss=self._mss(sa, mtu),
             lifetime=sa.lifetime,
             copy_ecn=sa.copy_ecn,
             copy_dscp=sa.copy_dscp in ("in", "yes"),
@@ -321,6 +322,7 @@ class UserspaceDataPlane:
             lifetime=sa.lifetime,
             tfc_padding=mtu if sa.tfc_padding < 0 else min(sa.tfc_padding, mtu),
             mtu=mtu,
+            mss=self._mss(sa, mtu),
             copy_df=sa.copy_df,
             copy_ecn=sa.copy_ecn,
             copy_dscp=sa.copy_dscp in ("out", "yes"),
@@ -376,7 +378,7 @@ class UserspaceDataPlane:
             self._engine.inbound.move(child.slot_in, path.local, path.remote)
             self._outbound.set_path(child.slot_out, *_ends(path))
             self._engine.outbound.move(child.slot_out, path.local, path.remote)
-            self._engine.outbound.set_mtu(child.slot_out, mtu)
+            self._set_mtu(child, mtu)
 
     def counters(self, child_id: int) -> SaCounters:
         """Packets and bytes of inner packets, and drops by verdict, of both halves."""
@@ -506,9 +508,19 @@ class UserspaceDataPlane:
         """The kernel has learnt a smaller path MTU: larger packets are answered with ICMP from now on."""
         child = self._children[child_id]
         mtu = self._inner_mtu(child.sa)
-        with self._parked(self._outbound):
-            self._engine.outbound.set_mtu(child.slot_out, mtu)
+        with self._parked(self._inbound, self._outbound):
+            self._set_mtu(child, mtu)
         log.info("%s: packets of at most %d bytes fit the path to %s", child.sa.name, mtu, child.sa.path.remote)
+
+    def _set_mtu(self, child: _Child, mtu: int) -> None:
+        """While both workers are parked."""
+        mss = self._mss(child.sa, mtu)
+        self._engine.outbound.set_mtu(child.slot_out, mtu, mss)
+        self._engine.inbound.set_mtu(child.slot_in, 0, mss)
+
+    def _mss(self, sa: ChildSa, mtu: int) -> int:
+        """What TCP may announce, so that no segment has to be told of a path or a device that is too narrow for it."""
+        return tcp_mss(sa, min(mtu, self._mtu))
 
     def _inner_mtu(self, sa: ChildSa) -> int:
         path = sa.path

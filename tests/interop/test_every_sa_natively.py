@@ -66,3 +66,25 @@ def test_ipv6_gets_its_1280_bytes_through_a_narrow_path(narrow: Bed, outer: int,
         _, (near, far) = narrow.ends(case)
         pings(near, far, [1280 - 40 - 8])
         pings(far, near, [1280 - 40 - 8])
+
+
+TCP_MAXSEG = 2
+TCP_TIMESTAMPS = 12
+
+
+@pytest.mark.parametrize("index", [0, 1], ids=["ipv4", "ipv6"])
+def test_tcp_learns_from_its_handshake_what_fits_the_path(narrow: Bed, index: int) -> None:
+    """Its own device has 1,400 bytes, too: routers further off might not answer what is too big."""
+    for side in (narrow.a, narrow.b):
+        side.namespace.ip("link", "set", "dev", "wire", "mtu", "1400")
+    with narrow.connected(Case(outer=6)):
+        near, far = list(narrow.ends(Case(outer=6)))[index]
+        for source, target in ((near, far), (far, near)):
+            with target.socket(socket.SOCK_STREAM) as server, source.socket(socket.SOCK_STREAM) as client:
+                server.listen(1)
+                client.connect(server.getsockname())
+                segment = client.getsockopt(socket.IPPROTO_TCP, TCP_MAXSEG)
+        pings(near, far, [10])
+        # 1,400 less IPv6, ESP, IV, trailer and ICV, less IPv6 and TCP.
+        most = 1400 - 40 - 8 - 8 - 2 - 16 - 40 - 20
+        assert most - TCP_TIMESTAMPS - 4 < segment <= most - TCP_TIMESTAMPS

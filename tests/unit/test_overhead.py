@@ -10,7 +10,7 @@ from support.engines import LEFT, LEFT6, RIGHT, RIGHT6, SUITES, Pair, suite_id, 
 from support.plane_process import child
 
 from fastesp.dataplane.base import ChildSa, OuterPath, SaMode, SaProtocol, Suite
-from fastesp.dataplane.overhead import fits_joined, inner_mtu
+from fastesp.dataplane.overhead import fits_joined, inner_mtu, tcp_mss
 from fastesp.engine import INTEGRITY
 
 PATH_MTU = 1400
@@ -88,3 +88,18 @@ def test_joined_datagrams_leave_room_for_what_transport_mode_puts_before_them() 
     assert not fits_joined(sa(gcm, mode="transport", version=6, port=4500))
     moved = replace(sa(gcm, mode="transport"), path=OuterPath(ip_address(LEFT), ip_address(RIGHT), 4500, 4500))
     assert fits_joined(moved)
+
+
+@pytest.mark.parametrize(("selectors", "mss"), [((4,), 1360), ((6,), 1340), ((4, 6), 1340)])
+def test_tcp_is_told_what_fits_both_ip_versions(selectors: tuple[int, ...], mss: int) -> None:
+    ranges = {4: ["10.1.0.0-10.1.0.9", "10.2.0.0-10.2.0.9"], 6: ["fd01::-fd01::9", "fd02::-fd02::9"]}
+    made = child(
+        {
+            "child_id": 1,
+            "selectors": [ranges[version] for version in selectors],
+            "path": [LEFT, RIGHT, 0, 0],
+            "spi_in": 256,
+            "spi_out": 257,
+        }
+    )
+    assert tcp_mss(made, 1400) == mss
