@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -16,8 +15,23 @@ from support.planes import INNER, OUTER, Pair, Plane, planes
 pytestmark = pytest.mark.root
 
 
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Pair]:
+    with planes() as made:
+        yield made
+
+
 @pytest.fixture
-def pair() -> Iterator[Pair]:
+def pair(shared: Pair) -> Pair:
+    """Two sides without SA, trap or event; their counters begin at zero."""
+    for side in (shared.a, shared.b):
+        side.reset()
+    return shared
+
+
+@pytest.fixture
+def fresh() -> Iterator[Pair]:
+    """For tests that change the wire or the namespaces."""
     with planes() as made:
         yield made
 
@@ -62,21 +76,25 @@ print(digest.hexdigest())
 """
 
 
-def datagrams(client: Plane, server: Plane, *options: str) -> dict[str, float]:
-    """What iperf3 says of a UDP stream."""
-    source, target = INNER[client.side][0], INNER[server.side][0]
-    listener = server.start("iperf3", "-s", "-1", "-B", target)
-    try:
-        for _ in range(100):
-            if ":5201 " in server.run("ss", "-ltn"):
-                break
-            time.sleep(0.02)
-        report = json.loads(client.run("iperf3", "-u", "-J", "-c", target, "-B", source, *options))
-        assert listener.wait(10) == 0
-    finally:
-        listener.kill()
-        listener.communicate()
-    return report["end"]["sum"]
+ECHO = """
+import socket, sys
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind((sys.argv[1], 7001))
+server.settimeout(20)
+print("listening", flush=True)
+while data_and_source := server.recvfrom(65535):
+    server.sendto(*data_and_source)
+"""
+ASK = """
+import os, socket, sys
+client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+client.bind((sys.argv[1], 0))
+client.settimeout(5)
+for size in map(int, sys.argv[3:]):
+    data = os.urandom(size)
+    client.sendto(data, (sys.argv[2], 7001))
+    assert client.recv(65535) == data, size
+"""
 
 
 @pytest.mark.parametrize("udp", [True, False], ids=["udp", "protocol-50"])
@@ -121,20 +139,26 @@ def test_offloads_carry_many_packets_in_one_system_call(pair: Pair) -> None:
     assert figures["out_packets"] > 8 * figures["out_send_calls"]
 
 
-def test_a_path_without_offload_gets_every_packet(pair: Pair) -> None:
-    for side in (pair.a, pair.b):
+def test_a_path_without_offload_gets_every_packet(fresh: Pair) -> None:
+    for side in (fresh.a, fresh.b):
         side.run("ethtool", "-K", "wire", "tx", "off")
-    pair.connect()
-    transfer(pair.a, pair.b, 4, 5)
-    assert pair.a.drops() == {}
+    fresh.connect()
+    transfer(fresh.a, fresh.b, 4, 5)
+    assert fresh.a.drops() == {}
 
 
 def test_udp_datagrams_of_all_sizes_arrive_whole(pair: Pair) -> None:
     pair.connect()
-    for size in (16, 700, 1372, 8000):
-        report = datagrams(pair.a, pair.b, "-l", str(size), "-b", str(size * 8 * 4000), "-t", "1")
-        assert report["lost_packets"] == 0
-    assert pair.b.drops() == {}
+    echo = pair.b.start("python3", "-c", ECHO, INNER["b"][0])
+    try:
+        assert echo.stdout is not None
+        assert echo.stdout.readline() == "listening\n"
+        sizes = [0, 1, 2, 3, 4, 5, 16, 700, 1371, 1372, 1373, 8000, 60000]
+        pair.a.run("python3", "-c", ASK, INNER["a"][0], INNER["b"][0], *map(str, sizes))
+    finally:
+        echo.kill()
+        echo.communicate()
+    assert pair.a.drops() == pair.b.drops() == {}
 
 
 def test_a_trap_keeps_the_first_packet_and_asks_once(pair: Pair) -> None:
@@ -256,33 +280,19 @@ def test_what_no_policy_protects_never_leaves(pair: Pair) -> None:
 
 def copy_of_one_packet(pair: Pair) -> bytes:
     """An ESP packet of a's, caught on the wire at b: what follows the UDP header."""
-    with subprocess.Popen(
-        [
-            "ip",
-            "netns",
-            "exec",
-            pair.b.namespace,
-            "tcpdump",
-            "-i",
-            "wire",
-            "-c",
-            "1",
-            "-U",
-            "-w",
-            "-",
-            "udp",
-            "port",
-            "4500",
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as capture:
+    command = ["tcpdump", "-i", "wire", "-c", "1", "-U", "-w", "-", "udp", "port", "4500"]
+    capture = subprocess.Popen(
+        ["ip", "netns", "exec", pair.b.namespace, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
         assert capture.stderr is not None
-        assert capture.stdout is not None
-        assert b"listening" in capture.stderr.readline() + capture.stderr.readline()
+        while b"listening" not in (line := capture.stderr.readline()):
+            assert line, "tcpdump ended before it listened"
         pair.a.ping("10.20.0.1", "-I", "10.10.0.1")
-        captured = capture.stdout.read()
-    return captured[24 + 16 + 14 + 20 + 8 :]
+        return capture.communicate(timeout=10)[0][24 + 16 + 14 + 20 + 8 :]
+    finally:
+        capture.kill()
+        capture.communicate()
 
 
 def inject(pair: Pair, *datagrams: bytes) -> None:
@@ -312,20 +322,20 @@ def test_replays_corruption_and_rubbish_are_dropped_under_their_names(pair: Pair
     pair.a.ping("10.20.0.1", "-I", "10.10.0.1")
 
 
-def test_a_peer_behind_a_nat_that_forgot_is_told_once_and_followed(pair: Pair) -> None:
-    pair.connect()
-    pair.a.run(
+def test_a_peer_behind_a_nat_that_forgot_is_told_once_and_followed(fresh: Pair) -> None:
+    fresh.connect()
+    fresh.a.run(
         "nft",
         "add table ip nat; add chain ip nat post { type nat hook postrouting priority 100; };"
         " add rule ip nat post udp sport 4500 oifname wire masquerade to :40000-40001",
     )
-    pair.a.run("ping", "-c", "3", "-i", "0.05", "-W", "1", "-I", "10.10.0.1", "10.20.0.1", check=False)
-    moves = pair.b.events_named("PeerMoved")
+    fresh.a.run("ping", "-c", "3", "-i", "0.05", "-W", "1", "-I", "10.10.0.1", "10.20.0.1", check=False)
+    moves = fresh.b.events_named("PeerMoved")
     assert len(moves) == 1
     assert "child_id=1" in moves[0]
     port = int(re.search(r"remote_port=(4000[01])", moves[0])[1])
-    pair.b.move(1, [OUTER["b"][0], OUTER["a"][0], 4500, port])
-    pair.a.ping("10.20.0.1", "-I", "10.10.0.1")
+    fresh.b.move(1, [OUTER["b"][0], OUTER["a"][0], 4500, port])
+    fresh.a.ping("10.20.0.1", "-I", "10.10.0.1")
 
 
 def test_limits_are_told_soft_then_hard_and_the_hard_one_stops(pair: Pair) -> None:
@@ -365,21 +375,21 @@ def test_a_packet_too_big_for_its_path_is_answered_with_icmp(version: int) -> No
         transfer(pair.a, pair.b, version, 5)
 
 
-def test_a_path_that_shrinks_later_is_learnt(pair: Pair) -> None:
-    pair.connect()
-    pair.a.run("ip", "link", "set", "wire", "mtu", "1300")
+def test_a_path_that_shrinks_later_is_learnt(fresh: Pair) -> None:
+    fresh.connect()
+    fresh.a.run("ip", "link", "set", "wire", "mtu", "1300")
     for _ in range(4):
-        pair.a.run("ping", "-c", "1", "-W", "1", "-M", "do", "-s", "1330", "-I", "10.10.0.1", "10.20.0.1", check=False)
-        pair.a.events()
-    cache = pair.a.run("ip", "route", "get", "10.20.0.1", "from", "10.10.0.1")
+        fresh.a.run("ping", "-c", "1", "-W", "1", "-M", "do", "-s", "1330", "-I", "10.10.0.1", "10.20.0.1", check=False)
+        fresh.a.events()
+    cache = fresh.a.run("ip", "route", "get", "10.20.0.1", "from", "10.10.0.1")
     assert "mtu 12" in cache
 
 
-def test_without_df_what_is_too_big_goes_in_fragments_outside(pair: Pair) -> None:
-    pair.connect()
-    for side in (pair.a, pair.b):
+def test_without_df_what_is_too_big_goes_in_fragments_outside(fresh: Pair) -> None:
+    fresh.connect()
+    for side in (fresh.a, fresh.b):
         side.run("ip", "link", "set", "wire", "mtu", "1300")
-    pair.a.run("ping", "-c", "2", "-i", "0.1", "-W", "2", "-M", "dont", "-s", "1330", "-I", "10.10.0.1", "10.20.0.1")
+    fresh.a.run("ping", "-c", "2", "-i", "0.1", "-W", "2", "-M", "dont", "-s", "1330", "-I", "10.10.0.1", "10.20.0.1")
 
 
 def test_ike_shares_the_nat_t_port_behind_its_marker_and_has_port_500(pair: Pair) -> None:
@@ -428,8 +438,8 @@ def test_a_port_in_use_is_named_with_the_way_out(pair: Pair) -> None:
         pair.a._ask("start", {"tun_name": "second"})
 
 
-def test_after_the_end_nothing_is_left(pair: Pair) -> None:
-    pair.connect()
-    pair.a.close()
-    assert pair.a.tun not in pair.a.ip("link")
-    assert "4500" not in pair.a.run("ss", "-lun")
+def test_after_the_end_nothing_is_left(fresh: Pair) -> None:
+    fresh.connect()
+    fresh.a.close()
+    assert fresh.a.tun not in fresh.a.ip("link")
+    assert "4500" not in fresh.a.run("ss", "-lun")

@@ -84,12 +84,29 @@ class Commands:
 
     def __init__(self, options: dict[str, Any]) -> None:
         self.plane = UserspaceDataPlane(**options)
+        self._children: set[int] = set()
+        self._traps: set[str] = set()
+        self._base: dict[str, int] = {}
+
+    def reset(self) -> None:
+        """As if fresh: no SA, no trap, no event, counters that begin at zero."""
+        for child_id in self._children:
+            self.plane.remove(child_id)
+        for name in self._traps:
+            self.plane.clear_trap(name)
+        self.plane.events()
+        self.plane.receive_ike()
+        self._base = self.plane.drops() | self.plane.io_figures()
+
+    def _since_reset(self, counts: dict[str, int]) -> dict[str, int]:
+        return {name: count - self._base.get(name, 0) for name, count in counts.items()}
 
     def name(self) -> str:
         return self.plane.tun_name
 
     def install(self, wanted: dict[str, Any], activate: bool = True) -> str:
         placement = self.plane.install(child(wanted))
+        self._children.add(wanted["child_id"])
         if activate:
             self.plane.activate_outbound(wanted["child_id"])
         return " ".join((placement.where, *placement.why))
@@ -98,6 +115,7 @@ class Commands:
         self.plane.activate_outbound(child_id)
 
     def trap(self, name: str, reqid: int, selectors: list[list[str]]) -> None:
+        self._traps.add(name)
         self.plane.set_trap(TrapPolicy(name, reqid, tuple(selector(*pair) for pair in selectors)))
 
     def move(self, child_id: int, path: list[Any]) -> None:
@@ -114,10 +132,10 @@ class Commands:
         return {name: getattr(found, name) for name in type(found).__dataclass_fields__}
 
     def drops(self) -> dict[str, int]:
-        return {label: count for label, count in self.plane.drops().items() if count}
+        return {label: count for label, count in self._since_reset(self.plane.drops()).items() if count}
 
     def figures(self) -> dict[str, int]:
-        return self.plane.io_figures()
+        return self._since_reset(self.plane.io_figures())
 
     def events(self) -> list[list[str]]:
         return [[type(event).__name__, str(event)] for event in self.plane.events()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+NUMBERS = itertools.count()
 OUTER = {"a": ("203.0.113.10", "2001:db8::10"), "b": ("203.0.113.20", "2001:db8::20")}
 INNER = {"a": ("10.10.0.1", "fd10::1"), "b": ("10.20.0.1", "fd20::1")}
 RANGES = {"a": ("10.10.0.0-10.10.0.255", "fd10::-fd10::ffff"), "b": ("10.20.0.0-10.20.0.255", "fd20::-fd20::ffff")}
@@ -133,7 +135,8 @@ class Pair:
 @contextlib.contextmanager
 def planes(mtu: int = 1500, **options: Any) -> Iterator[Pair]:
     """The pair; everything is gone afterwards, whatever happened."""
-    names = {side: f"fesp-io-{os.getpid()}-{side}" for side in "ab"}
+    number = next(NUMBERS)
+    names = {side: f"fesp-io-{os.getpid()}-{number}{side}" for side in "ab"}
     with contextlib.ExitStack() as stack:
         for name in names.values():
             run("ip", "netns", "add", name)
