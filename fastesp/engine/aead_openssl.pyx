@@ -2,17 +2,17 @@
 
 1. At import every algorithm is fetched once (`EVP_CIPHER_fetch` costs more than sealing a packet).
 2. `create` sets the key once for an SA and direction.
-3. Per packet only the IV is set anew: `seal_gcm` / `open_gcm`, `seal_aead` / `open_aead` for ChaCha20-Poly1305, `seal_gmac` / `open_gmac`
-   where nothing is ciphered, `seal_mac` / `open_mac` for a cipher or none beside an HMAC (AH too).
+3. Per packet only the IV changes: `seal_gcm` / `open_gcm`, `seal_aead` / `open_aead` for ChaCha20-Poly1305, `seal_gmac`
+   / `open_gmac` where nothing is ciphered, `seal_mac` / `open_mac` for a cipher or none beside an HMAC (AH too).
 """
 
 from cpython.pycapsule cimport PyCapsule_New
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 
 from fastesp.engine.aead cimport *
-from fastesp.engine.hints cimport load64, store32, store64
+from fastesp.engine.hints cimport store32
 from fastesp.engine.openssl cimport *
 
 cdef struct context_t:
@@ -22,12 +22,11 @@ cdef struct context_t:
     uint8_t icv_length
     uint8_t esn
     uint8_t counter_mode
-    uint8_t tag[16]             # where `tag_param` and `open_param` point to
-    uint8_t iv[8]               # where `iv_param` and `open_param` point to
-    uint64_t next_iv            # GCM, sealing: the IV that the cipher context makes next
-    OSSL_PARAM tag_param[2]
-    OSSL_PARAM iv_param[2]
-    OSSL_PARAM open_param[3]
+    uint8_t turns               # GCM: the IV is turned on, not set anew (see there)
+    uint8_t tag[16]
+    uint8_t iv[8]               # explicit IV that OpenSSL has in place
+    OSSL_PARAM tag_param[2]     # the tag
+    OSSL_PARAM turn_param[3]    # tag, and the turn of the IV
 
 cdef EVP_CIPHER* GCM[3]
 cdef EVP_CIPHER* CBC[3]
@@ -72,6 +71,7 @@ cdef bint create(void* state, const request_t* request, crypt_t* crypt) noexcept
     context.esn = request.esn
     crypt.context = context
     crypt.destroy = destroy
+    crypt.lines = 1
     if request.ah or request.integrity != AUTH_NONE:
         made = create_mac(context, request, crypt)
     else:
@@ -118,33 +118,28 @@ cdef bint create_aead(context_t* context, const request_t* request, crypt_t* cry
     context.tag_param[0] = OSSL_PARAM_construct_octet_string("tag", context.tag, context.icv_length)
     context.tag_param[1] = OSSL_PARAM_construct_end()
     context.cipher = EVP_CIPHER_CTX_new()
-    if context.cipher == NULL or EVP_CipherInit_ex2(
-        context.cipher, cipher, request.key, NULL, encrypting, NULL) != 1:
+    if context.cipher == NULL:
         return False
-    if crypt.run == seal_aead or crypt.run == open_aead:
-        prepare_gcm(context, request, crypt)
+    if EVP_CipherInit_ex2(context.cipher, cipher, request.key, NULL, encrypting, NULL) != 1:
+        return False
+    if crypt.run == seal_aead and request.encryption != ENCR_CHACHA20_POLY1305:
+        prepare_turns(context, "tlsivgen", crypt, seal_gcm)
+    elif crypt.run == open_aead and request.encryption != ENCR_CHACHA20_POLY1305:
+        prepare_turns(context, "tlsivinv", crypt, open_gcm)
     return True
 
 
-cdef void prepare_gcm(context_t* context, const request_t* request, crypt_t* crypt) noexcept nogil:
-    """Where the cipher keeps its own IV, the next one needs no `EVP_EncryptInit_ex2`: a fifth of a small packet's time."""
-    if request.encryption == ENCR_CHACHA20_POLY1305 or not set_whole_iv(context, 0):
+cdef void prepare_turns(context_t* context, const char* turn, crypt_t* crypt, run_t run) noexcept nogil:
+    """Let OpenSSL know the salt. Where it does not want to, the IV is set anew for each packet."""
+    cdef OSSL_PARAM fixed[2]
+    fixed[0] = OSSL_PARAM_construct_octet_string("tlsivfixed", context.salt, 4)
+    fixed[1] = OSSL_PARAM_construct_end()
+    if EVP_CIPHER_CTX_set_params(context.cipher, fixed) != 1:
         return
-    context.iv_param[0] = OSSL_PARAM_construct_octet_string("tlsivgen", context.iv, 8)
-    context.iv_param[1] = OSSL_PARAM_construct_end()
-    context.open_param[0] = context.tag_param[0]
-    context.open_param[1] = OSSL_PARAM_construct_octet_string("tlsivinv", context.iv, 8)
-    context.open_param[2] = OSSL_PARAM_construct_end()
-    crypt.run = seal_gcm if request.sealing else open_gcm
-
-
-cdef bint set_whole_iv(context_t* context, uint64_t iv) noexcept nogil:
-    """Salt and `iv`, from which the cipher context counts on."""
-    cdef uint8_t nonce[12]
-    memcpy(nonce, context.salt, 4)
-    store64(nonce + 4, iv)
-    context.next_iv = iv
-    return EVP_CIPHER_CTX_ctrl(context.cipher, EVP_CTRL_AEAD_SET_IV_FIXED, -1, nonce) == 1
+    context.turn_param[0] = context.tag_param[0]
+    context.turn_param[1] = OSSL_PARAM_construct_octet_string(turn, context.iv, 8)
+    context.turn_param[2] = OSSL_PARAM_construct_end()
+    crypt.run = run
 
 
 cdef bint create_mac(context_t* context, const request_t* request, crypt_t* crypt) noexcept nogil:
@@ -197,18 +192,21 @@ cdef bint create_cipher(context_t* context, const request_t* request) noexcept n
     return EVP_CIPHER_CTX_set_padding(context.cipher, 0) == 1
 
 
-# ---- packets: AEAD ---------------------------------------------------------------------------------------------
+# ---- packets: any AEAD -----------------------------------------------------------------------------------------
 
 
-cdef inline int associated(const job_t* job, const context_t* context, uint8_t* aad) noexcept nogil:
-    """SPI and sequence number; with ESN all 64 bits of it (RFC 4106 section 5). Returns its length."""
-    memcpy(aad, job.head, 4)
-    if context.esn:
-        store32(aad + 4, job.sequence_high)
-        memcpy(aad + 8, job.head + 4, 4)
-        return 12
-    memcpy(aad + 4, job.head + 4, 4)
-    return 8
+cdef inline const uint8_t* associated(
+    const job_t* job, const context_t* context, uint8_t* room, int* length
+) noexcept nogil:
+    """SPI and sequence number, where they lie; with ESN all 64 bits of it, put together (RFC 4106 section 5)."""
+    if not context.esn:
+        length[0] = 8
+        return job.head
+    memcpy(room, job.head, 4)
+    store32(room + 4, job.sequence_high)
+    memcpy(room + 8, job.head + 4, 4)
+    length[0] = 12
+    return room
 
 
 cdef inline void nonce_of(const job_t* job, const context_t* context, uint8_t* nonce) noexcept nogil:
@@ -216,50 +214,12 @@ cdef inline void nonce_of(const job_t* job, const context_t* context, uint8_t* n
     memcpy(nonce + 4, job.iv, 8)
 
 
-cdef void seal_gcm(job_t* jobs, uint32_t count) noexcept nogil:
-    """The cipher context counts the IV on by itself, in step with the sequence numbers; each is held against the packet's."""
-    cdef uint32_t i
-    cdef job_t* job
-    cdef context_t* context
-    cdef uint8_t aad[12]
-    cdef uint64_t iv
-    cdef int written, length
-    for i in range(count):
-        job = &jobs[i]
-        context = <context_t*>job.context
-        length = associated(job, context, aad)
-        iv = load64(job.iv)
-        job.ok = (
-            (iv == context.next_iv or set_whole_iv(context, iv))
-            and EVP_CIPHER_CTX_get_params(context.cipher, context.iv_param) == 1
-            and load64(context.iv) == iv
-            and EVP_EncryptUpdate(context.cipher, NULL, &written, aad, length) == 1
-            and EVP_EncryptUpdate(context.cipher, job.text, &written, job.text, <int>job.length) == 1
-            and EVP_EncryptFinal_ex(context.cipher, job.icv, &written) == 1
-            and EVP_CIPHER_CTX_get_params(context.cipher, context.tag_param) == 1
-        )
-        context.next_iv = iv + 1
-        memcpy(job.icv, context.tag, context.icv_length)
-
-
-cdef void open_gcm(job_t* jobs, uint32_t count) noexcept nogil:
-    cdef uint32_t i
-    cdef job_t* job
-    cdef context_t* context
-    cdef uint8_t aad[12]
-    cdef int written, length
-    for i in range(count):
-        job = &jobs[i]
-        context = <context_t*>job.context
-        length = associated(job, context, aad)
-        memcpy(context.iv, job.iv, 8)
-        memcpy(context.tag, job.icv, context.icv_length)
-        job.ok = (
-            EVP_CIPHER_CTX_set_params(context.cipher, context.open_param) == 1
-            and EVP_DecryptUpdate(context.cipher, NULL, &written, aad, length) == 1
-            and EVP_DecryptUpdate(context.cipher, job.text, &written, job.text, <int>job.length) == 1
-            and EVP_DecryptFinal_ex(context.cipher, job.icv, &written) == 1
-        )
+cdef inline void put_icv(uint8_t* icv, const uint8_t* tag, uint32_t length) noexcept nogil:
+    """The full length is by far the most frequent, and then no call."""
+    if length == 16:
+        memcpy(icv, tag, 16)
+    else:
+        memcpy(icv, tag, length)
 
 
 cdef void seal_aead(job_t* jobs, uint32_t count) noexcept nogil:
@@ -267,13 +227,14 @@ cdef void seal_aead(job_t* jobs, uint32_t count) noexcept nogil:
     cdef job_t* job
     cdef context_t* context
     cdef uint8_t nonce[12]
-    cdef uint8_t aad[12]
+    cdef uint8_t room[12]
+    cdef const uint8_t* aad
     cdef int written, length
     for i in range(count):
         job = &jobs[i]
         context = <context_t*>job.context
         nonce_of(job, context, nonce)
-        length = associated(job, context, aad)
+        aad = associated(job, context, room, &length)
         job.ok = (
             EVP_EncryptInit_ex2(context.cipher, NULL, NULL, nonce, NULL) == 1
             and EVP_EncryptUpdate(context.cipher, NULL, &written, aad, length) == 1
@@ -281,7 +242,7 @@ cdef void seal_aead(job_t* jobs, uint32_t count) noexcept nogil:
             and EVP_EncryptFinal_ex(context.cipher, job.icv, &written) == 1
             and EVP_CIPHER_CTX_get_params(context.cipher, context.tag_param) == 1
         )
-        memcpy(job.icv, context.tag, context.icv_length)
+        put_icv(job.icv, context.tag, context.icv_length)
 
 
 cdef void open_aead(job_t* jobs, uint32_t count) noexcept nogil:
@@ -289,17 +250,83 @@ cdef void open_aead(job_t* jobs, uint32_t count) noexcept nogil:
     cdef job_t* job
     cdef context_t* context
     cdef uint8_t nonce[12]
-    cdef uint8_t aad[12]
+    cdef uint8_t room[12]
+    cdef const uint8_t* aad
     cdef int written, length
     for i in range(count):
         job = &jobs[i]
         context = <context_t*>job.context
         nonce_of(job, context, nonce)
-        length = associated(job, context, aad)
-        memcpy(context.tag, job.icv, context.icv_length)
+        aad = associated(job, context, room, &length)
+        put_icv(context.tag, job.icv, context.icv_length)
         job.ok = (
             EVP_DecryptInit_ex2(context.cipher, NULL, NULL, nonce, NULL) == 1
             and EVP_CIPHER_CTX_set_params(context.cipher, context.tag_param) == 1
+            and EVP_DecryptUpdate(context.cipher, NULL, &written, aad, length) == 1
+            and EVP_DecryptUpdate(context.cipher, job.text, &written, job.text, <int>job.length) == 1
+            and EVP_DecryptFinal_ex(context.cipher, job.icv, &written) == 1
+        )
+
+
+# ---- packets: GCM ----------------------------------------------------------------------------------------------
+#
+# Setting an IV through EVP_EncryptInit_ex2 costs a quarter of sealing a small packet. OpenSSL can also count the explicit
+# IV on by itself, as TLS has it do (NIST SP 800-38D section 8.2.1): one call then fetches the tag and turns to the next
+# IV. Ours counts just so; where the next packet's IV is another one all the same, it is put in place before. Nothing is
+# ever sealed with an IV that is not the job's.
+
+
+cdef inline bint put_iv(context_t* context, const job_t* job) noexcept nogil:
+    cdef uint8_t nonce[12]
+    cdef OSSL_PARAM whole[2]
+    nonce_of(job, context, nonce)
+    # A size of -1 says: the whole IV (EVP_CTRL_GCM_SET_IV_FIXED).
+    whole[0] = OSSL_PARAM_construct_octet_string("tlsivfixed", nonce, <size_t>-1)
+    whole[1] = OSSL_PARAM_construct_end()
+    return (
+        EVP_CIPHER_CTX_set_params(context.cipher, whole) == 1
+        and EVP_CIPHER_CTX_get_params(context.cipher, &context.turn_param[1]) == 1
+        and memcmp(context.iv, job.iv, 8) == 0
+    )
+
+
+cdef void seal_gcm(job_t* jobs, uint32_t count) noexcept nogil:
+    cdef uint32_t i
+    cdef job_t* job
+    cdef context_t* context
+    cdef uint8_t room[12]
+    cdef const uint8_t* aad
+    cdef int written, length
+    for i in range(count):
+        job = &jobs[i]
+        context = <context_t*>job.context
+        aad = associated(job, context, room, &length)
+        job.ok = (
+            ((context.turns and memcmp(context.iv, job.iv, 8) == 0) or put_iv(context, job))
+            and EVP_EncryptUpdate(context.cipher, NULL, &written, aad, length) == 1
+            and EVP_EncryptUpdate(context.cipher, job.text, &written, job.text, <int>job.length) == 1
+            and EVP_EncryptFinal_ex(context.cipher, job.icv, &written) == 1
+            and EVP_CIPHER_CTX_get_params(context.cipher, context.turn_param) == 1
+        )
+        context.turns = job.ok
+        put_icv(job.icv, context.tag, context.icv_length)
+
+
+cdef void open_gcm(job_t* jobs, uint32_t count) noexcept nogil:
+    cdef uint32_t i
+    cdef job_t* job
+    cdef context_t* context
+    cdef uint8_t room[12]
+    cdef const uint8_t* aad
+    cdef int written, length
+    for i in range(count):
+        job = &jobs[i]
+        context = <context_t*>job.context
+        aad = associated(job, context, room, &length)
+        put_icv(context.tag, job.icv, context.icv_length)
+        memcpy(context.iv, job.iv, 8)
+        job.ok = (
+            EVP_CIPHER_CTX_set_params(context.cipher, context.turn_param) == 1
             and EVP_DecryptUpdate(context.cipher, NULL, &written, aad, length) == 1
             and EVP_DecryptUpdate(context.cipher, job.text, &written, job.text, <int>job.length) == 1
             and EVP_DecryptFinal_ex(context.cipher, job.icv, &written) == 1
@@ -311,9 +338,9 @@ cdef void open_aead(job_t* jobs, uint32_t count) noexcept nogil:
 
 cdef inline bint gmac_data(const job_t* job, context_t* context) noexcept nogil:
     """SPI, sequence number, IV and text are all associated data."""
-    cdef uint8_t aad[12]
-    cdef int written
-    cdef int length = associated(job, context, aad)
+    cdef uint8_t room[12]
+    cdef int written, length
+    cdef const uint8_t* aad = associated(job, context, room, &length)
     return (
         EVP_EncryptUpdate(context.cipher, NULL, &written, aad, length) == 1
         and EVP_EncryptUpdate(

@@ -15,7 +15,7 @@ class Engine:
     policies: Policies
 
     def __init__(
-        self, *, provider: str = "auto", max_sas: int = 131072, max_policies: int = 16384, flows: int = 16384
+        self, *, provider: str = "auto", max_sas: int = 131072, max_policies: int = 16384, flows: int = 65536
     ) -> None: ...
     @property
     def provider(self) -> str: ...

@@ -33,9 +33,6 @@ cdef extern from "openssl/evp.h" nogil:
     EVP_CIPHER_CTX* EVP_CIPHER_CTX_new() noexcept
     void EVP_CIPHER_CTX_free(EVP_CIPHER_CTX* context) noexcept
     int EVP_CIPHER_CTX_set_padding(EVP_CIPHER_CTX* context, int padding) noexcept
-    int EVP_CIPHER_CTX_ctrl(EVP_CIPHER_CTX* context, int what, int number, void* data) noexcept
-    enum:
-        EVP_CTRL_AEAD_SET_IV_FIXED
     int EVP_CIPHER_CTX_get_params(EVP_CIPHER_CTX* context, OSSL_PARAM* params) noexcept
     int EVP_CIPHER_CTX_set_params(EVP_CIPHER_CTX* context, const OSSL_PARAM* params) noexcept
     int EVP_CipherInit_ex2(
