@@ -65,6 +65,6 @@ ENCAPSULATED = [
     for outer in (4, 6)
 ]
 PADDED = [Case(tfc=1000), Case(tfc=-1), Case(CBC, tfc=700, kernel_tfc=700), Case(kernel_tfc=1200, outer=6)]
-WINDOWS = [Case(window=32), Case(window=4096), Case(window=4096, esn=True)]
+WINDOWS = [Case(window=32), Case(window=4096), Case(window=4096, esn=True), Case(window=32768)]
 
 CASES = list(dict.fromkeys([*SUITES, *MODES, *AH, *ESN, *ENCAPSULATED, *PADDED, *WINDOWS]))
