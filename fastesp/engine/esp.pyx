@@ -28,7 +28,7 @@ from fastesp.engine.hints cimport load32, prefetch, prefetch_write
 from fastesp.engine.ip cimport ip_parse, tos_of
 from fastesp.engine.mss cimport clamp_mss
 from fastesp.engine.policy cimport (
-    POLICY_BYPASS, POLICY_DISCARD, POLICY_TRAP, Policies, flow_hash, policy_find, policy_t)
+    POLICY_BYPASS, POLICY_DISCARD, POLICY_FREE, POLICY_TRAP, Policies, cached_t, flow_hash, policy_find)
 from fastesp.engine.replay cimport replay_check, replay_infer, replay_update
 from fastesp.engine.sa cimport *
 from fastesp.engine.unwrap cimport unwrap_ah, unwrap_esp
@@ -41,6 +41,11 @@ import numpy as np
 from fastesp.engine.providers import open_providers
 
 
+cdef enum:
+    # Their contexts, a good kilobyte each, stay in the second-level cache.
+    FEW_SAS = 256
+
+
 @cython.final
 cdef class Engine:
     """SA tables, policies and counters of one worker, and both ways through them.
@@ -51,7 +56,7 @@ cdef class Engine:
     """
 
     def __cinit__(
-        self, *, str provider="auto", uint32_t max_sas=131072, uint32_t max_policies=16384, uint32_t flows=16384
+        self, *, str provider="auto", uint32_t max_sas=131072, uint32_t max_policies=16384, uint32_t flows=65536
     ):
         cdef uint64_t[::1] counters
         self.inbound = SaTable(max_sas, True, open_providers(provider))
@@ -223,39 +228,40 @@ cdef inline uint32_t classify(Engine engine, Batch batch, uint32_t start, uint32
 
 
 cdef inline uint32_t find_policy(Engine engine, work_t* work, uint32_t count) noexcept nogil:
-    cdef uint32_t i, number
+    cdef uint32_t i
     cdef uint32_t live = 0
-    cdef uint32_t last = NO_SLOT
     cdef work_t* w
-    cdef policy_t* policy
+    cdef const cached_t* found
     for i in range(count):
         w = &work[live]
         if i != live:
             w[0] = work[i]
         if not w.packet.flags & FLAG_DUMMY:
-            number = policy_find(engine.policies, &w.flow, w.hash)
-            w.packet.policy = number
-            if number == NO_SLOT:
-                drop_out(engine, w, VERDICT_NO_POLICY)
-                continue
-            policy = &engine.policies.policies[number]
-            w.slot = policy.sa
-            if policy.action == POLICY_BYPASS or policy.action == POLICY_DISCARD:
-                drop_out(engine, w, VERDICT_BYPASS if policy.action == POLICY_BYPASS else VERDICT_DISCARD)
-                continue
-            if w.slot == NO_SLOT:
-                drop_out(engine, w, VERDICT_ACQUIRE if policy.action == POLICY_TRAP else VERDICT_NO_SA)
+            found = policy_find(engine.policies, &w.flow, w.hash)
+            w.packet.policy = found.policy
+            w.slot = found.sa
+            if found.sa == NO_SLOT or found.action == POLICY_BYPASS or found.action == POLICY_DISCARD:
+                drop_out(engine, w, verdict_without_sa(found.action))
                 continue
         if w.slot >= engine.outbound.fresh:
             drop_out(engine, w, VERDICT_NO_SA)
             continue
         w.sa = &engine.outbound.slots[w.slot]
-        if w.slot != last:
-            last = w.slot
-            prefetch_sa(engine.outbound, last)
+        prefetch(w.sa)
+        prefetch(<uint8_t*>w.sa + 64)
         live += 1
-    prefetch_contexts(work, live)
+    fetch_ahead(engine.outbound, work, live)
     return live
+
+
+cdef inline int verdict_without_sa(uint8_t action) noexcept nogil:
+    if action == POLICY_FREE:
+        return VERDICT_NO_POLICY
+    if action == POLICY_BYPASS:
+        return VERDICT_BYPASS
+    if action == POLICY_DISCARD:
+        return VERDICT_DISCARD
+    return VERDICT_ACQUIRE if action == POLICY_TRAP else VERDICT_NO_SA
 
 
 cdef inline uint32_t prepare(Engine engine, Batch batch, work_t* work, job_t* jobs, ah_t* ah, uint32_t count) noexcept nogil:
@@ -363,7 +369,6 @@ cdef uint32_t decapsulate_burst(Engine engine, Batch batch, uint32_t start, uint
 cdef inline uint32_t read_spi(Engine engine, Batch batch, uint32_t start, uint32_t count, work_t* work) noexcept nogil:
     cdef uint32_t i
     cdef uint32_t live = 0
-    cdef uint32_t last = NO_SLOT
     cdef packet_t* p
     cdef work_t* w
     for i in range(start, start + count):
@@ -391,11 +396,10 @@ cdef inline uint32_t read_spi(Engine engine, Batch batch, uint32_t start, uint32
             drop_in(engine, w, VERDICT_UNKNOWN_SPI)
             continue
         w.sa = &engine.inbound.slots[w.slot]
-        if w.slot != last:
-            last = w.slot
-            prefetch_sa(engine.inbound, last)
+        prefetch(w.sa)
+        prefetch(<uint8_t*>w.sa + 64)
         live += 1
-    prefetch_contexts(work, live)
+    fetch_ahead(engine.inbound, work, live)
     return live
 
 
@@ -526,32 +530,6 @@ cdef void drop_in(Engine engine, work_t* w, int verdict) noexcept nogil:
         drops[<size_t>w.slot * VERDICT_COUNT + verdict] += 1
 
 
-# ---- memory that the next steps read: asked for where a packet's SA is not that of the packet before it ----------------
-
-
-cdef inline void prefetch_sa(SaTable table, uint32_t slot) noexcept nogil:
-    cdef const uint8_t* sa = <const uint8_t*>&table.slots[slot]
-    prefetch_write(sa)
-    prefetch_write(sa + 64)
-    prefetch_write(&table.counters[slot])
-
-
-cdef inline void prefetch_contexts(const work_t* work, uint32_t count) noexcept nogil:
-    """What the SAs point to; they themselves have arrived meanwhile."""
-    cdef uint32_t i
-    cdef const sa_t* sa
-    cdef const sa_t* last = NULL
-    for i in range(count):
-        sa = work[i].sa
-        if sa != last:
-            last = sa
-            prefetch(sa.crypt.context)
-            if sa.selectors != NULL:
-                prefetch(sa.selectors)
-            if sa.replay.ring != NULL:
-                prefetch_write(sa.replay.ring)
-
-
 # ---- where time goes ---------------------------------------------------------------------------------------------------
 
 
@@ -569,6 +547,22 @@ cdef inline void stage_end(Engine engine, uint32_t stage, uint64_t* clock) noexc
 
 # ---- small steps -------------------------------------------------------------------------------------------------------
 
+
+
+cdef inline void fetch_ahead(SaTable table, const work_t* work, uint32_t count) noexcept nogil:
+    """What the SAs point to. Few SAs are in the cache anyway; of many, each line comes from memory."""
+    cdef uint32_t i, at
+    cdef const sa_t* sa
+    if table.count <= FEW_SAS:
+        return
+    for i in range(count):
+        sa = work[i].sa
+        for at in range(sa.crypt.lines):
+            prefetch(<uint8_t*>sa.crypt.context + at * 64)
+        prefetch_write(&table.counters[work[i].slot])
+        prefetch(sa.selectors)
+        if sa.replay.ring != NULL:
+            prefetch_write(&sa.replay.ring[(sa.replay.top >> 6) & sa.replay.mask])
 
 
 cdef inline void run_jobs(const work_t* work, job_t* jobs, uint32_t count) noexcept nogil:
