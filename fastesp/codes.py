@@ -84,6 +84,26 @@ NEGOTIATION: Mapping[str, Code] = {
         "The peer set up an IKE SA alone (RFC 6023), which childless = never forbids.",
         "set childless = allow, or name a child on the peer",
     ),
+    "no-intermediate": Code(
+        "the peer does not know IKE_INTERMEDIATE",
+        "A proposal with additional key exchanges was chosen, and the peer does not announce RFC 9242, which carries them.",
+        "take the ke1_ ... keywords out of proposals, or update the peer",
+    ),
+    "intermediate-refused": Code(
+        "the peer refused an additional key exchange",
+        "It answered a round of IKE_INTERMEDIATE (RFC 9370) with an error.",
+        "the peer's log says why; leave the additional key exchange out of proposals to see whether the rest agrees",
+    ),
+    "temporary-failure": Code(
+        "the peer cannot do that now",
+        "Two exchanges on the same SA got into each other's way (RFC 7296 section 2.25); it is tried again by itself.",
+        "nothing, unless it comes back: then rekey times of both sides should differ",
+    ),
+    "auth-null-mismatch": Code(
+        "what the peer sent does not prove that it holds the keys of this IKE SA",
+        "The peer authenticates itself as nobody (RFC 7619), and the AUTH it sent does not fit this exchange.",
+        "somebody may sit between both: use psk or pubkey instead of null",
+    ),
     "not-childless": Code(
         "the peer does not set up an IKE SA alone",
         "It was to come up without a CHILD_SA, and the peer does not announce RFC 6023.",
