@@ -41,11 +41,6 @@ import numpy as np
 from fastesp.engine.providers import open_providers
 
 
-cdef enum:
-    # Their contexts, a good kilobyte each, stay in the second-level cache.
-    FEW_SAS = 256
-
-
 @cython.final
 cdef class Engine:
     """SA tables, policies and counters of one worker, and both ways through them.
@@ -231,6 +226,7 @@ cdef inline uint32_t find_policy(Engine engine, work_t* work, uint32_t count) no
     cdef uint32_t i
     cdef uint32_t live = 0
     cdef work_t* w
+    cdef uint32_t last = NO_SLOT
     cdef const cached_t* found
     for i in range(count):
         w = &work[live]
@@ -247,10 +243,11 @@ cdef inline uint32_t find_policy(Engine engine, work_t* work, uint32_t count) no
             drop_out(engine, w, VERDICT_NO_SA)
             continue
         w.sa = &engine.outbound.slots[w.slot]
-        prefetch(w.sa)
-        prefetch(<uint8_t*>w.sa + 64)
+        if w.slot != last:
+            last = w.slot
+            prefetch_sa(engine.outbound, last)
         live += 1
-    fetch_ahead(engine.outbound, work, live)
+    prefetch_contexts(work, live)
     return live
 
 
@@ -369,6 +366,7 @@ cdef uint32_t decapsulate_burst(Engine engine, Batch batch, uint32_t start, uint
 cdef inline uint32_t read_spi(Engine engine, Batch batch, uint32_t start, uint32_t count, work_t* work) noexcept nogil:
     cdef uint32_t i
     cdef uint32_t live = 0
+    cdef uint32_t last = NO_SLOT
     cdef packet_t* p
     cdef work_t* w
     for i in range(start, start + count):
@@ -396,10 +394,11 @@ cdef inline uint32_t read_spi(Engine engine, Batch batch, uint32_t start, uint32
             drop_in(engine, w, VERDICT_UNKNOWN_SPI)
             continue
         w.sa = &engine.inbound.slots[w.slot]
-        prefetch(w.sa)
-        prefetch(<uint8_t*>w.sa + 64)
+        if w.slot != last:
+            last = w.slot
+            prefetch_sa(engine.inbound, last)
         live += 1
-    fetch_ahead(engine.inbound, work, live)
+    prefetch_contexts(work, live)
     return live
 
 
@@ -530,6 +529,33 @@ cdef void drop_in(Engine engine, work_t* w, int verdict) noexcept nogil:
         drops[<size_t>w.slot * VERDICT_COUNT + verdict] += 1
 
 
+# ---- memory that the next steps read: asked for where a packet's SA is not that of the packet before it ----------------
+
+
+cdef inline void prefetch_sa(SaTable table, uint32_t slot) noexcept nogil:
+    cdef const uint8_t* sa = <const uint8_t*>&table.slots[slot]
+    prefetch_write(sa)
+    prefetch_write(sa + 64)
+    prefetch_write(&table.counters[slot])
+
+
+cdef inline void prefetch_contexts(const work_t* work, uint32_t count) noexcept nogil:
+    """What the SAs point to; they themselves have arrived meanwhile."""
+    cdef uint32_t i, at
+    cdef const sa_t* sa
+    cdef const sa_t* last = NULL
+    for i in range(count):
+        sa = work[i].sa
+        if sa != last:
+            last = sa
+            for at in range(sa.crypt.lines):
+                prefetch(<const uint8_t*>sa.crypt.context + at * 64)
+            if sa.selectors != NULL:
+                prefetch(sa.selectors)
+            if sa.replay.ring != NULL:
+                prefetch_write(&sa.replay.ring[(sa.replay.top >> 6) & sa.replay.mask])
+
+
 # ---- where time goes ---------------------------------------------------------------------------------------------------
 
 
@@ -547,22 +573,6 @@ cdef inline void stage_end(Engine engine, uint32_t stage, uint64_t* clock) noexc
 
 # ---- small steps -------------------------------------------------------------------------------------------------------
 
-
-
-cdef inline void fetch_ahead(SaTable table, const work_t* work, uint32_t count) noexcept nogil:
-    """What the SAs point to. Few SAs are in the cache anyway; of many, each line comes from memory."""
-    cdef uint32_t i, at
-    cdef const sa_t* sa
-    if table.count <= FEW_SAS:
-        return
-    for i in range(count):
-        sa = work[i].sa
-        for at in range(sa.crypt.lines):
-            prefetch(<uint8_t*>sa.crypt.context + at * 64)
-        prefetch_write(&table.counters[work[i].slot])
-        prefetch(sa.selectors)
-        if sa.replay.ring != NULL:
-            prefetch_write(&sa.replay.ring[(sa.replay.top >> 6) & sa.replay.mask])
 
 
 cdef inline void run_jobs(const work_t* work, job_t* jobs, uint32_t count) noexcept nogil:
