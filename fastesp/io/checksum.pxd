@@ -1,7 +1,8 @@
 """The Internet checksum (RFC 1071), alone or in the same pass as a copy.
 
-Sums are kept as 64-bit totals of 32-bit words in memory order, which compilers turn into vector code; folding gives the 16 bits
-as they lie in memory, so no byte is ever swapped. A part that is added after another one starts at an even offset.
+Sums are kept as 64-bit totals of 32-bit words in memory order, which compilers turn into vector code; folding gives
+the 16 bits as they lie in memory, so no byte is ever swapped. A part that is added after another one starts at an
+even offset.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t

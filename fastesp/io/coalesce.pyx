@@ -1,7 +1,7 @@
 """Inbound TCP put together again, and written to a TUN: the inverse of segment.pyx.
 
-1. ``gather`` walks a batch. A TCP segment with nothing but ACK (and PSH) that continues one seen in the same batch, header for
-   header alike, joins it; anything else is an item of its own. Within a flow order is kept: a packet that
+1. ``gather`` walks a batch. A TCP segment with nothing but ACK (and PSH) that continues one seen in the same batch,
+   header for header alike, joins it; anything else is an item of its own. Within a flow order is kept: a packet that
    does not fit closes what came before it.
 2. A segment's own checksum is verified before it joins: the joined one is vouched for to the kernel, and a damaged
    segment must not be vouched for. (It goes on alone, for its receiver to judge.)
@@ -95,7 +95,7 @@ cdef bint _same_flow(const view_t* view, const uint8_t* ip, uint8_t network) noe
 
 
 cdef bint _continues(const view_t* view, const item_t* item, const uint8_t* ip) noexcept nogil:
-    """Whether the packet goes right behind ``item``, whose first packet lies at ``ip``, with all that headers say alike."""
+    """Whether the packet goes right behind ``item``, whose first one lies at ``ip``, with headers alike."""
     cdef const uint8_t* tcp = ip + item.network
     if not item.open or view.transport != item.transport or get_be32(view.tcp + 4) != item.sequence:
         return False

@@ -1,7 +1,9 @@
 """A packet with its IP header, cut for a path that is too narrow (RFC 791 section 3.2, RFC 8200 section 4.5).
 
-1. ``fragments_begin`` takes a packet: only one that is not a fragment already, without IPv4 options or IPv6 extension headers.
-2. ``fragments_shorter`` cuts it anew into twice as many pieces (two at first): the kernel does not say how long they may be.
+1. ``fragments_begin`` takes a packet: only one that is not a fragment already, without IPv4 options or IPv6 extension
+   headers.
+2. ``fragments_shorter`` cuts it anew into twice as many pieces (two at first): the kernel does not say how long they
+   may be.
 3. ``fragments_next`` gives one piece after the other: a header of its own, and a part of the payload where it lies.
 """
 
@@ -85,5 +87,6 @@ def fragments(bytes packet not None, int times, uint32_t identification):
         if not fragments_shorter(&cut):
             return None
     while fragments_next(&cut, pieces):
-        out.append((<char*> pieces[0].iov_base)[: pieces[0].iov_len] + (<char*> pieces[1].iov_base)[: pieces[1].iov_len])
+        piece = (<char*> pieces[0].iov_base)[: pieces[0].iov_len]
+        out.append(piece + (<char*> pieces[1].iov_base)[: pieces[1].iov_len])
     return out

@@ -102,7 +102,9 @@ cdef class Inbound(Worker):
     cdef void _compare(self, uint32_t slot, const path_t* peer, uint64_t now) noexcept nogil:
         """Authenticated, but from elsewhere (RFC 3947 section 5.2): only where a NAT may be in between."""
         cdef const path_t* path = &self.paths[slot]
-        if path.local_port == 0 or path_equal(path, peer) or peer.local_port == 0 or now - self.moved[slot] < MOVED_EVERY:
+        if path.local_port == 0 or peer.local_port == 0 or path_equal(path, peer):
+            return
+        if now - self.moved[slot] < MOVED_EVERY:
             return
         self.moved[slot] = now
         self._note(NOTE_MOVED, slot, self.engine.inbound.slots[slot].spi, peer)

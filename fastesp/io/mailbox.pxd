@@ -12,6 +12,8 @@ cdef class Mailbox:
     cdef readonly uint64_t lost
     cdef readonly int fd
 
-    cdef bint put(self, const void* first, uint32_t first_length, const void* second, uint32_t second_length) noexcept nogil
+    cdef bint put(
+        self, const void* first, uint32_t first_length, const void* second, uint32_t second_length
+    ) noexcept nogil
     cdef void _write(self, uint64_t at, const void* data, uint32_t length) noexcept nogil
     cdef void _read(self, uint64_t at, void* data, uint32_t length) noexcept nogil

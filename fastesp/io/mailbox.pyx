@@ -29,7 +29,9 @@ cdef class Mailbox:
     def __dealloc__(self):
         free(self.ring)
 
-    cdef bint put(self, const void* first, uint32_t first_length, const void* second, uint32_t second_length) noexcept nogil:
+    cdef bint put(
+        self, const void* first, uint32_t first_length, const void* second, uint32_t second_length
+    ) noexcept nogil:
         """Append a record of two parts; false, and counted, where there is no room."""
         cdef uint32_t length = first_length + second_length
         cdef uint64_t room = self.size - (self.head - load_acquire(&self.tail))
@@ -67,7 +69,7 @@ cdef class Mailbox:
             memcpy(<uint8_t*> data + until_end, self.ring, length - until_end)
 
     def drain(self, int limit=1 << 30):
-        """Up to ``limit`` records, oldest first. The reader clears its eventfd before it drains, or is rung for nothing."""
+        """Up to ``limit`` records, oldest first. Clear the eventfd before, or it rings for nothing."""
         cdef uint32_t length
         cdef uint64_t head
         cdef bytes record

@@ -12,7 +12,14 @@ from libc.string cimport memcpy, memset
 
 from fastesp.engine.batch cimport NO_SLOT
 from fastesp.engine.esp cimport Engine
-from fastesp.engine.verdict cimport VERDICT_ACQUIRE, VERDICT_OK, VERDICT_OVERFLOW, VERDICT_TOO_BIG
+from fastesp.engine.verdict cimport (
+    VERDICT_ACQUIRE,
+    VERDICT_BYPASS,
+    VERDICT_OK,
+    VERDICT_OVERFLOW,
+    VERDICT_SEND_FAILED,
+    VERDICT_TOO_BIG,
+)
 from fastesp.io.checksum cimport get_be16
 from fastesp.io.held cimport held_t
 from fastesp.io.icmp cimport ICMP_ROOM, too_big
@@ -22,7 +29,7 @@ from fastesp.io.note cimport NOTE_ACQUIRE, NOTE_PATH_MTU, note_t
 from fastesp.io.worker cimport COMMAND_RUN, monotonic, stage_begin, stage_end, watch
 
 cdef uint64_t SECOND = 1000000000
-cdef uint64_t ACQUIRE_AGAIN = 10 * SECOND      # an Acquire that nobody resolved is told again when a packet comes this much later
+cdef uint64_t ACQUIRE_AGAIN = 10 * SECOND      # an Acquire that nobody resolved is told again with a packet after this
 cdef uint64_t ERROR_EVERY = SECOND // 1000     # ICMP errors
 cdef uint64_t MTU_EVERY = SECOND // 100        # questions about a path's MTU
 
@@ -124,6 +131,9 @@ cdef class Outbound(Worker):
             self._hold(packet, now)
         elif packet.verdict == VERDICT_TOO_BIG and packet.sa < self.path_count:
             self._too_big(packet, now)
+        elif packet.verdict == VERDICT_BYPASS:
+            # Routes keep such packets away: the TUN has no way out in the clear, and one that comes is lost.
+            self.counts[<int> VERDICT_SEND_FAILED] += 1
 
     cdef void _hold(self, packet_t* packet, uint64_t now) noexcept nogil:
         """Keep the packet, and ask for an SA unless that was done a short while ago."""

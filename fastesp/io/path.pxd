@@ -19,7 +19,9 @@ cdef enum:
 
 
 cdef bint path_equal(const path_t* one, const path_t* other) noexcept nogil
-cdef void path_of_message(path_t* path, msghdr* message, uint16_t local_port, uint8_t* tos, uint32_t* segment) noexcept nogil
+cdef void path_of_message(
+    path_t* path, msghdr* message, uint16_t local_port, uint8_t* tos, uint32_t* segment
+) noexcept nogil
 cdef void address_message(
     msghdr* message, sockaddr_storage* name, uint8_t* control, const path_t* path, uint8_t tos, uint32_t segment
 ) noexcept nogil

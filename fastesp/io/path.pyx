@@ -1,7 +1,7 @@
 """Outer addresses as the sockets want them: what a datagram came with, and what one is sent with.
 
-The local address travels in IP_PKTINFO both ways: one socket serves all addresses of the machine, and a packet still leaves from the
-address that its SA was negotiated for.
+The local address travels in IP_PKTINFO both ways: one socket serves all addresses of the machine, and a packet still
+leaves from the address that its SA was negotiated for.
 """
 
 from ipaddress import IPv4Address, IPv6Address
@@ -41,7 +41,9 @@ cdef bint path_equal(const path_t* one, const path_t* other) noexcept nogil:
     return memcmp(one, other, sizeof(path_t)) == 0
 
 
-cdef void path_of_message(path_t* path, msghdr* message, uint16_t local_port, uint8_t* tos, uint32_t* segment) noexcept nogil:
+cdef void path_of_message(
+    path_t* path, msghdr* message, uint16_t local_port, uint8_t* tos, uint32_t* segment
+) noexcept nogil:
     """Read a received message's addresses, traffic class, and segment size (0: it is one datagram)."""
     cdef sockaddr_in* name4
     cdef sockaddr_in6* name6

@@ -1,7 +1,7 @@
 """Datagrams in: recvmmsg into a region of our own, one descriptor an ESP packet.
 
-1. ``fill`` hands over what the last system call brought, as much as a batch holds; only when all of it has been handed over
-   is the kernel asked again, because descriptors point into the same buffers.
+1. ``fill`` hands over what the last system call brought, as much as a batch holds; only when all of it has been
+   handed over is the kernel asked again, because descriptors point into the same buffers.
 2. A message is a datagram, or (UDP GRO) up to 64 of one size side by side: each gets its descriptor, in place.
 3. UDP on the NAT-T port is sorted by RFC 3948 section 2: keepalive, IKE behind a non-ESP marker, or ESP.
 

@@ -134,7 +134,7 @@ cdef uint32_t cut_next(cut_t* cut, uint8_t* to) noexcept nogil:
 
 
 cdef void _whole(const cut_t* cut, uint8_t* to) noexcept nogil:
-    """A packet that needs no cutting, perhaps with its checksum left to do (which then holds the pseudo-header's sum)."""
+    """A packet that needs no cutting, perhaps with its checksum left to do (it holds the pseudo-header's sum then)."""
     cdef uint16_t value
     memcpy(to, cut.packet, cut.length)
     if cut.checksum:

@@ -1,11 +1,11 @@
 """Datagrams out: sealed packets into as few system calls as the kernel allows.
 
-1. ``_gather`` takes packets in order as long as they leave by one socket with one DF setting; those in a row that share SA and
-   size become one UDP GSO message (up to 64, the last may be shorter), the others a message each.
+1. ``_gather`` takes packets in order as long as they leave by one socket with one DF setting; those in a row that
+   share SA and size become one UDP GSO message (up to 64, the last may be shorter), the others a message each.
 2. ``_flush`` hands the messages to sendmmsg. A full socket buffer is waited for, bounded; a GSO message that the
    kernel refuses is sent again packet by packet, so that a device that cannot do it costs speed, not packets.
-3. AH goes with its IP header, whose identification its ICV covers. The kernel does not fragment such packets: where one is too long
-   for its path and may be cut, ``_in_fragments`` does (fragment.pyx).
+3. AH goes with its IP header, whose identification its ICV covers. The kernel does not fragment such packets: where
+   one is too long for its path and may be cut, ``_in_fragments`` does (fragment.pyx).
 4. What could not be sent has its verdict changed: TOO_BIG, OVERFLOW or SEND_FAILED.
 
 Packets stay where they are in the batch's region: each is one iovec, and nothing is copied here.
@@ -40,14 +40,15 @@ from fastesp.io.path cimport CONTROL_SIZE, address_message
 
 cdef enum:
     GSO_BYTES = 65000       # what one UDP GSO send may carry: 65,535 less IP and UDP headers, and some
-    # An inner packet that IPv6 promises to carry (RFC 8200 section 5), and the most that ESP or AH (with its outer header) adds.
+    # An inner packet that IPv6 promises to carry (RFC 8200 section 5), and the most that ESP, or AH and its outer
+    # header, add.
     SEALED_IPV6_MINIMUM = 1280 + 88
     WAIT_MS = 20            # for room in a full socket buffer, at a time
     WAITS = 10              # then the packets are dropped
 
 
 cdef class Sender:
-    """The six sockets that packets leave by; -1 where there is none. They stay the caller's; ``counts`` is set by the worker."""
+    """The six sockets that packets leave by; -1: none. They stay the caller's; ``counts`` is set by the worker."""
 
     def __cinit__(self, int udp4, int udp6, int raw4, int raw6, int ah4, int ah6, bint gso):
         cdef int i
@@ -153,7 +154,12 @@ cdef class Sender:
 
     cdef void _address(self, uint32_t message, const path_t* path, uint8_t tos, uint32_t segment) noexcept nogil:
         address_message(
-            &self.messages[message].msg_hdr, &self.names[message], self.controls + message * CONTROL_SIZE, path, tos, segment
+            &self.messages[message].msg_hdr,
+            &self.names[message],
+            self.controls + message * CONTROL_SIZE,
+            path,
+            tos,
+            segment,
         )
 
     cdef void _set_df(self, int fd, bint df) noexcept nogil:
@@ -201,7 +207,7 @@ cdef class Sender:
             self._alone(batch, fd, message, i)
 
     cdef void _alone(self, Batch batch, int fd, mmsghdr* message, uint32_t index) noexcept nogil:
-        """One packet that is a message. IPv6 inside must get 1,280 bytes through whatever the path: in fragments, then."""
+        """One packet that is a message. IPv6 inside gets 1,280 bytes through whatever the path: in fragments, then."""
         cdef packet_t* packet = &batch.packets[self.order[index]]
         cdef bint promised = packet.length <= SEALED_IPV6_MINIMUM
         cdef int sent = self._try(fd, message, 1)
@@ -250,7 +256,7 @@ cdef class Sender:
         self.counts[verdict] += count
 
     cdef int _try(self, int fd, mmsghdr* messages, uint32_t count) noexcept nogil:
-        """sendmmsg that waits a bounded while for room: how many went, or why the first one did not (a negative errno)."""
+        """sendmmsg that waits a bounded while for room: how many went, or a negative errno why the first did not."""
         cdef pollfd waiting
         cdef int attempt, i
         cdef int sent

@@ -1,8 +1,8 @@
 """The plain side: a TUN device with virtio-net headers, read into batches.
 
 1. ``fill`` reads super-packets until a batch's worth is there, or the device is empty;
-2. each lands in a staging buffer, is checked, and is cut from there straight into the batch's region, with HEADROOM before
-   and TAILROOM behind every packet: one copy, which also makes the checksum;
+2. each lands in a staging buffer, is checked, and is cut from there straight into the batch's region, with HEADROOM
+   before and TAILROOM behind every packet: one copy, which also makes the checksum;
 3. what does not fit the batch any more stays in the staging buffer for the next one.
 
 The region and the staging buffer belong to the reader; the batch is the worker's until it calls ``fill`` again.
@@ -127,7 +127,8 @@ cdef class TunReader:
 
     cdef uint8_t* room_for(self, uint32_t length) noexcept nogil:
         """Where the next packet of ``length`` bytes goes, or NULL: the batch is full."""
-        if self.batch.count == self.batch.capacity or self.filled + HEADROOM + max(length, self.reserve) + TAILROOM > REGION_SIZE:
+        cdef uint32_t end = self.filled + HEADROOM + max(length, self.reserve) + TAILROOM
+        if self.batch.count == self.batch.capacity or end > REGION_SIZE:
             return NULL
         return self.region + self.filled + HEADROOM
 

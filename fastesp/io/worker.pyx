@@ -1,7 +1,8 @@
 """A worker: a thread that never holds the GIL in its loop, and how the control plane speaks to it.
 
-Control never touches a table that a worker is using. It parks the worker (``park``): the worker finishes its batch, says so and
-sleeps; until ``resume`` all that the worker owns is the control plane's. An idle worker sleeps in epoll_wait without a timeout.
+Control never touches a table that a worker is using. It parks the worker (``park``): the worker finishes its batch,
+says so and sleeps; until ``resume`` all that the worker owns is the control plane's. An idle worker sleeps in
+epoll_wait without a timeout.
 """
 
 import os

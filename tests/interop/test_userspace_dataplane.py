@@ -278,6 +278,15 @@ def test_what_no_policy_protects_never_leaves(pair: Pair) -> None:
     assert pair.a.drops() == {"no-policy": 3}
 
 
+@pytest.mark.parametrize(("action", "label"), [("discard", "discard"), ("bypass", "send-failed")])
+def test_exceptions_stand_before_an_sa_and_what_they_stop_is_counted(pair: Pair, action: str, label: str) -> None:
+    pair.connect()
+    pair.a.trap("exception", 0, [["10.10.0.1-10.10.0.1", "10.20.0.1-10.20.0.1"]], action)
+    pair.a.run("ping", "-c", "3", "-i", "0.05", "-W", "1", "-I", "10.10.0.1", "10.20.0.1", check=False)
+    assert pair.a.drops() == {label: 3}
+    assert pair.a.counters(1)["packets_out"] == 0
+
+
 def copy_of_one_packet(pair: Pair) -> bytes:
     """An ESP packet of a's, caught on the wire at b: what follows the UDP header."""
     command = ["tcpdump", "-i", "wire", "-c", "1", "-U", "-w", "-", "udp", "port", "4500"]

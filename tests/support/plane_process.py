@@ -16,6 +16,7 @@ from fastesp.dataplane.base import (
     DataPlaneError,
     Lifetime,
     OuterPath,
+    PolicyAction,
     SaHalf,
     SaMode,
     SaProtocol,
@@ -114,9 +115,10 @@ class Commands:
     def activate(self, child_id: int) -> None:
         self.plane.activate_outbound(child_id)
 
-    def trap(self, name: str, reqid: int, selectors: list[list[str]]) -> None:
+    def trap(self, name: str, reqid: int, selectors: list[list[str]], action: str = "trap") -> None:
         self._traps.add(name)
-        self.plane.set_trap(TrapPolicy(name, reqid, tuple(selector(*pair) for pair in selectors)))
+        pairs = tuple(selector(*pair) for pair in selectors)
+        self.plane.set_trap(TrapPolicy(name, reqid, pairs, PolicyAction(action)))
 
     def move(self, child_id: int, path: list[Any]) -> None:
         self.plane.move(child_id, outer_path(path))
