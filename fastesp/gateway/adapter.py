@@ -17,7 +17,7 @@ from ike.wire.selectors import Address
 
 logger = logging.getLogger("fastesp.net")
 
-HOLD_AT_MOST = 0.02
+HOLD_AT_MOST = 0.2
 """Seconds for which a message may wait until routes stand."""
 
 
