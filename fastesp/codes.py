@@ -86,7 +86,7 @@ NEGOTIATION: Mapping[str, Code] = {
     ),
     "no-intermediate": Code(
         "the peer does not know IKE_INTERMEDIATE",
-        "The chosen proposal has additional key exchanges, and the peer does not announce what carries them (RFC 9242).",
+        "The chosen proposal has additional key exchanges; the peer does not announce what carries them (RFC 9242).",
         "take the ke1_ ... keywords out of proposals, or update the peer",
     ),
     "intermediate-refused": Code(
