@@ -70,7 +70,8 @@ class Lab:
             raise LabError(f"the lab {self.id} has a {role!r} already")
         space = Namespace(f"{PREFIX}{self.id}-{role}", role)
         self.namespaces[role] = space
-        command(["ip", "netns", "add", space.name])
+        with _signals_later():
+            command(["ip", "netns", "add", space.name])
         space.ip("link", "set", "dev", "lo", "up")
         return space
 
@@ -199,12 +200,31 @@ def _unwind(number: int, _frame: FrameType | None) -> None:
 @contextlib.contextmanager
 def _signals_ignored() -> Iterator[None]:
     """An impatient second Ctrl-C must not leave half of the clean-up undone."""
+    with _handled(signal.SIG_IGN):
+        yield
+
+
+@contextlib.contextmanager
+def _signals_later() -> Iterator[None]:
+    """A command that was started and left alone would go on, and make what the clean-up has already looked for."""
+    arrived: list[int] = []
+    try:
+        with _handled(lambda number, _frame: arrived.append(number)):
+            yield
+    finally:
+        if arrived:
+            signal.raise_signal(arrived[0])
+
+
+@contextlib.contextmanager
+def _handled(handler: signal.Handlers | Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    """Signals go to ``handler`` within; where another thread than the first one asks, they stay as they are."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
+    before = {number: signal.signal(number, handler) for number in _SIGNALS}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, former in before.items():
+            signal.signal(number, former)
