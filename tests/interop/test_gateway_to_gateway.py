@@ -263,15 +263,13 @@ def test_swanctl_sees_and_commands_a_gateway_of_ours(both: Ours) -> None:
     assert swanctl("--list-sas") == ""
 
 
-QUICK = "charon { retransmit_timeout = 0.3\n retransmit_base = 1.0\n retransmit_tries = 2\n }\n"
+QUICK = "retransmit_timeout = 0.3\n retransmit_base = 1.0\n retransmit_tries = 2"
 """A peer that is gone is taken for dead within a second."""
 
 
 def quick(gateway: OurGateway) -> None:
     """Give a gateway short retransmission times, the way a strongSwan site would."""
-    file = gateway.directory / "strongswan.conf"
-    file.write_text(QUICK)
-    gateway.options = (*gateway.options, "--strongswan-conf", str(file))
+    gateway.settings = QUICK
 
 
 def kill(gateway: OurGateway) -> None:
@@ -407,9 +405,7 @@ def test_a_gateway_behind_a_nat_keeps_it_awake_and_an_unused_child_is_closed(lab
     # Behind its NAT, b sees a as the router's address.
     text = both.b.swanctl.file.read_text().replace(f"remote_addrs = {sites.a.outer}", "remote_addrs = %any")
     both.b.swanctl.configure(text)
-    conf = both.a.directory / "strongswan.conf"
-    conf.write_text("charon { keep_alive = 1s\n }\n")
-    both.a.options = ("--strongswan-conf", str(conf))
+    both.a.settings = "keep_alive = 1s"
     both.start()
     with Capture(lab, sites.b.gateway, WAN) as wire:
         assert both.a.command("up", "net").exit_code == 0
