@@ -22,9 +22,7 @@ from fastesp.lab.traffic import ping
 
 pytestmark = [pytest.mark.root, pytest.mark.peer]
 
-QUICK = (
-    "charon {\n retransmit_timeout = 0.3\n retransmit_base = 1.0\n retransmit_tries = 2\n half_open_timeout = 2\n}\n"
-)
+QUICK = "retransmit_timeout = 0.3\n retransmit_base = 1.0\n retransmit_tries = 2\n half_open_timeout = 2"
 
 
 def drop(space: Namespace, rule: str) -> None:
@@ -37,9 +35,7 @@ def drop(space: Namespace, rule: str) -> None:
 def both(lab: Lab) -> Pair:
     """A router in between, and gateways that give up soon."""
     one = pair(lab, router=True, options="retransmit_tries = 2\n  retransmit_timeout = 0.5\n  retransmit_base = 1")
-    file = one.ours.directory / "strongswan.conf"
-    file.write_text(QUICK)
-    one.ours.options = ("--strongswan-conf", str(file))
+    one.ours.settings = QUICK
     return one
 
 
