@@ -17,6 +17,12 @@ LONG = (1500, 4001)
 """Beyond the MTU: inner fragments in tunnel mode; outer ones in transport mode, where the TUN's own side sends none."""
 
 
+def least(case: Case) -> int:
+    """Linux takes ESP in UDP over IPv6 only from 48 bytes behind the IPv6 header on, and drops shorter ones uncounted."""
+    bare = case.udp and case.outer == 6 and case.mode == "transport" and case.suite[0] == "null"
+    return 7 if bare else 0
+
+
 @pytest.fixture(scope="module")
 def sides() -> Iterator[Bed]:
     with bed(kernel=True) as made:
@@ -26,9 +32,10 @@ def sides() -> Iterator[Bed]:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_packets_of_all_sizes_and_tcp_arrive_both_ways(sides: Bed, case: Case) -> None:
     with sides.connected(case):
+        sizes = tuple(size for size in SIZES if size >= least(case))
         for ours, theirs in sides.ends(case):
-            pings(ours, theirs, SIZES)
-            pings(theirs, ours, SIZES)
-            datagrams(ours, theirs, SIZES)
+            pings(ours, theirs, sizes)
+            pings(theirs, ours, sizes)
+            datagrams(ours, theirs, sizes)
             datagrams(theirs, ours, LONG, back=case.mode == "tunnel")
             stream(ours, theirs, 50_000)
