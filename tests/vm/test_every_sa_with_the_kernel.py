@@ -18,7 +18,7 @@ LONG = (1500, 4001)
 
 
 def least(case: Case) -> int:
-    """Linux takes ESP in UDP over IPv6 only from 48 bytes behind the IPv6 header on, and drops shorter ones uncounted."""
+    """Over IPv6 Linux takes ESP in UDP only from some length on, and drops shorter datagrams uncounted."""
     bare = case.udp and case.outer == 6 and case.mode == "transport" and case.suite[0] == "null"
     return 7 if bare else 0
 
