@@ -342,6 +342,7 @@ class Gateway:
     def addresses_changed(self, addresses: tuple[Address, ...]) -> None:
         """The host has these addresses, or other routes: SAs that can move do (RFC 4555)."""
         self.logbook.say("KNL", 2, f"addresses of this host: {', '.join(map(str, addresses)) or 'none'}")
+        self.plumbing.host_changed()
         self.endpoint.addresses_changed(addresses, self.adapter.clock())
         self.adapter.poke()
 

@@ -21,9 +21,6 @@ logger = logging.getLogger("fastesp.routes")
 
 SETTLE_TIMEOUT = 5.0
 
-ADDRESS_INTERVAL = 5.0
-"""Seconds after which the host's addresses are looked at again."""
-
 PAUSE_FACTOR, PAUSE_MOST = 5.0, 2.0
 """A round is followed by a pause of so many times its own length, but of no more than so many seconds."""
 
@@ -38,6 +35,7 @@ class Plumbing:
         self._router = router
         self._guard = guard
         self._book = RouteBook()
+        self._host_is_new = True
         self._routes = _Round(self._apply_routes)
         self._rules = _Round(self._apply_guard, pause=True)
         self._tasks: list[asyncio.Task[None]] = []
@@ -46,8 +44,7 @@ class Plumbing:
         """Rules stand when this returns. Raises :class:`OSError` where there is no TUN."""
         if self._router is not None:
             await self._router.start()
-            self._book.host_has(await self._router.own_addresses())
-            self._tasks += [asyncio.create_task(self._routes.run()), asyncio.create_task(self._watch_addresses())]
+            self._tasks.append(asyncio.create_task(self._routes.run()))
         if self._guard is not None:
             self._tasks.append(asyncio.create_task(self._rules.run()))
 
@@ -60,6 +57,12 @@ class Plumbing:
         """A policy is in force no longer."""
         self._book.remove(policy)
         self._changed()
+
+    def host_changed(self) -> None:
+        """The host's own addresses, which decide what source a route prefers, may be others now."""
+        if self._router is not None:
+            self._host_is_new = True
+            self._routes.wanted()
 
     @property
     def routed(self) -> bool:
@@ -97,6 +100,9 @@ class Plumbing:
 
     async def _apply_routes(self) -> None:
         assert self._router is not None
+        if self._host_is_new:
+            self._host_is_new = False
+            self._book.host_has(await self._router.own_addresses())
         await self._router.apply(*self._book.changes())
         # After this round, not within it: by then everybody can see that the routes stand.
         asyncio.get_running_loop().call_soon(self.on_routed)
@@ -104,14 +110,6 @@ class Plumbing:
     async def _apply_guard(self) -> None:
         assert self._guard is not None
         await self._guard.apply(self.policies())
-
-    async def _watch_addresses(self) -> None:
-        """The host's own addresses decide which source a route prefers."""
-        assert self._router is not None
-        while True:
-            await asyncio.sleep(ADDRESS_INTERVAL)
-            if self._book.host_has(await self._router.own_addresses()):
-                self._routes.wanted()
 
 
 class _Round:

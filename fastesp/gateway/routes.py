@@ -113,16 +113,15 @@ class RouteBook:
             del self._policies[policy]
             self._weigh(policy, -1)
 
-    def host_has(self, own: Sequence[Address]) -> bool:
-        """The host's addresses are these now; whether that is news."""
+    def host_has(self, own: Sequence[Address]) -> None:
+        """The host's addresses are these now."""
         if tuple(own) == self._own:
-            return False
+            return
         for policy in self._policies:
             self._weigh(policy, -1)
         self._own = tuple(own)
         for policy in self._policies:
             self._weigh(policy, 1)
-        return True
 
     def changes(self) -> tuple[list[Wish], list[Wish]]:
         """What is to go and what is to come since the last call. A route that only changes is not among what goes."""

@@ -93,9 +93,10 @@ def test_a_new_address_of_the_host_becomes_the_source_of_its_routes() -> None:
     book = RouteBook()
     book.add(policy(selector("10.10.0.0/24", "10.20.0.0/24")))
     book.changes()
-    assert book.host_has([ip_address("10.10.0.7")])
+    for _ in range(2):
+        book.host_has([ip_address("10.10.0.7")])
     assert book.changes() == ([], [Route(ip_network("10.20.0.0/24"), ip_address("10.10.0.7"))])
-    assert not book.host_has([ip_address("10.10.0.7")])
+    assert book.changes() == ([], [])
 
 
 SCRIPT = """
