@@ -38,6 +38,11 @@ NEGOTIATION: Mapping[str, Code] = {
         "The peer guessed a key exchange that the chosen suite does not have; it is told which, and asks again.",
         "nothing: it costs a round trip. To spare it, put the same group first on both sides",
     ),
+    "ts-max-queue": Code(
+        "enough CHILD_SAs of the same selectors",
+        "The peer asks for one more than per_cpu_sas allows here; it goes on with those that are up (RFC 9611).",
+        "nothing; write the same per_cpu_sas on both sides to spare the question",
+    ),
     "ts-unacceptable": Code(
         "no common traffic selectors",
         "The networks that one side proposes have nothing in common with what the other side's child allows.",

@@ -196,7 +196,10 @@ class Child:
     ipcomp: bool = False
     sha256_96: bool = False
     per_cpu_sas: int = 0
-    """CHILD_SAs for one pair of selectors (RFC 9611); -1: one a worker."""
+    """CHILD_SAs of the same selectors beside the first one (RFC 9611).
+
+    -1, one a worker, is for the embedding program to replace by a number: nobody here knows of workers.
+    """
     mark_in_sa: bool = False
     where: Mapping[str, str] = field(default_factory=lambda: NOWHERE, compare=False, repr=False)
     """Key -> ``file:line`` of where it was written, for the record of a failed negotiation."""

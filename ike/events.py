@@ -126,6 +126,8 @@ class ChildSaEstablished:
     esn: bool
     replaces: int | None = None
     peer_supports_tfc: bool = True
+    resource: int = 0
+    """Above 0: one of several with the same selectors, over which traffic is spread (RFC 9611); a label, no more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,8 @@ class ChildSaInfo:
     installed_at: float
     rekey_at: float | None
     expires_at: float | None
+    resource: int = 0
+    """Above 0: its number among several with the same selectors (RFC 9611)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from ..wire.constants import Esn, NotifyType, PayloadType, ProtocolId, Transform
 from ..wire.message import Message
 from ..wire.payloads import NotifyPayload, Payload, Proposal, SaPayload, Transform, TsPayload
 from ..wire.selectors import Address, TrafficSelector, narrow
+from . import resources
 
 if TYPE_CHECKING:
     from .ike_sa import IkeSa, Packet
@@ -54,7 +55,9 @@ class ChildSa:
         "protocol",
         "rekey_at",
         "remote_ts",
+        "resource",
         "sends",
+        "shared",
         "spi_in",
         "spi_out",
         "state",
@@ -76,6 +79,8 @@ class ChildSa:
         self.spi_in = spi_in
         self.spi_out = spi_out
         self.udp_encap = False
+        self.shared = draft.shared
+        self.resource = draft.resource
         self.state = ChildState.INSTALLED
         self.successor: int | None = None
         """The CHILD_SA that replaces this one once it is deleted."""
@@ -83,6 +88,11 @@ class ChildSa:
         self.installed_at = 0.0
         self.rekey_at: float | None = None
         self.expires_at: float | None = None
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it is neither replaced nor about to go."""
+        return self.state in (ChildState.INSTALLED, ChildState.REKEYING)
 
     @property
     def spi_in_bytes(self) -> bytes:
@@ -108,6 +118,7 @@ class ChildSa:
             installed_at=self.installed_at,
             rekey_at=self.rekey_at,
             expires_at=self.expires_at,
+            resource=self.resource,
         )
 
 
@@ -120,11 +131,15 @@ class Offer:
     proposals: tuple[Proposal, ...]
     local_ts: Selectors
     remote_ts: Selectors
+    resource: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What both sides agreed on. ``initiator``: we asked."""
+    """What both sides agreed on. ``initiator``: we asked. ``shared``: both may ask for more of the same selectors.
+
+    ``resource`` numbers those (:mod:`.resources`); 0 is the first one, and any other CHILD_SA.
+    """
 
     config: Child
     selection: Selection
@@ -133,6 +148,8 @@ class Draft:
     mode: Mode
     initiator: bool
     peer_supports_tfc: bool
+    shared: bool = False
+    resource: int = 0
 
 
 def _resolve(templates: tuple[TsTemplate, ...], host: Address) -> Selectors:
@@ -144,13 +161,18 @@ def selectors_of(config: Child, path: Path) -> tuple[Selectors, Selectors]:
     return _resolve(config.local_ts, path.local), _resolve(config.remote_ts, path.remote)
 
 
-def offer(sa: IkeSa, config: Child, packet: Packet | None, *, with_ke: bool) -> tuple[Offer, list[Payload]]:
-    """SA, TSi and TSr of a request, and the notifies that go with them. Takes an SPI."""
+def offer(
+    sa: IkeSa, config: Child, packet: Packet | None, *, with_ke: bool, like: ChildSa | None = None, resource: int = 0
+) -> tuple[Offer, list[Payload]]:
+    """SA, TSi and TSr of a request, and the notifies that go with them. Takes an SPI.
+
+    ``like``: with the selectors of that one; ``resource`` is its number among them.
+    """
     protocol = ProtocolId.AH if config.ah_proposals else ProtocolId.ESP
     spi = sa.core.child_spi(protocol)
-    local, remote = selectors_of(config, sa.path)
+    local, remote = selectors_of(config, sa.path) if like is None else (like.local_ts, like.remote_ts)
     offered = proposals.to_wire(config.proposals, spi.to_bytes(4, "big"), with_ke=with_ke)
-    made = Offer(config, spi, offered, local, remote)
+    made = Offer(config, spi, offered, local, remote, resource)
     if packet is not None and any(ts.contains(packet[0]) for ts in local):
         # The packet that asked for the SA leads (RFC 7296 section 2.9).
         local = (packet[0], *local)
@@ -190,6 +212,7 @@ def choose(sa: IkeSa, message: Message, *, with_ke: bool, only: Child | None = N
         found = proposals.select(offered.proposals, config.proposals, protocol=protocol, with_ke=with_ke)
         if isinstance(found, Selection):
             transport = message.notify(NotifyType.USE_TRANSPORT_MODE) is not None and config.mode is Mode.TRANSPORT
+            shared = only is None and resources.announced(config, message)
             return Draft(
                 config,
                 found,
@@ -198,6 +221,8 @@ def choose(sa: IkeSa, message: Message, *, with_ke: bool, only: Child | None = N
                 Mode.TRANSPORT if transport else Mode.TUNNEL,
                 initiator=False,
                 peer_supports_tfc=message.notify(NotifyType.ESP_TFC_PADDING_NOT_SUPPORTED) is None,
+                shared=shared,
+                resource=resources.number_for(sa, config, local, remote) if shared else 0,
             )
         tried.append(AttemptLost(config.name, str(found)))
         first = first or (config, found)
@@ -280,6 +305,8 @@ def answer_payloads(draft: Draft, spi: int) -> list[Payload]:
     ]
     if draft.mode is Mode.TRANSPORT:
         payloads.insert(0, NotifyPayload(NotifyType.USE_TRANSPORT_MODE))
+    if draft.shared:
+        payloads += resources.announce(draft.config, draft.resource)
     return payloads
 
 
@@ -322,6 +349,8 @@ def confirm(made: Offer, message: Message) -> Draft:
         Mode.TRANSPORT if transport else Mode.TUNNEL,
         initiator=True,
         peer_supports_tfc=message.notify(NotifyType.ESP_TFC_PADDING_NOT_SUPPORTED) is None,
+        shared=resources.announced(config, message),
+        resource=made.resource,
     )
 
 
@@ -390,6 +419,9 @@ def install(
     inbound, outbound = keys.inbound(initiator=draft.initiator), keys.outbound(initiator=draft.initiator)
     child = ChildSa(sa.core.child_id(), draft.config, draft, spi_in, spi_out)
     child.installed_at = now
+    old = sa.children.get(replaces) if replaces is not None else None
+    if old is not None:
+        child.shared, child.resource = old.shared, old.resource
     path, child.udp_encap = sa.traffic_path
     _start_timers(sa, child, now)
     sa.add_child(child)
@@ -413,6 +445,7 @@ def install(
             esn=child.esn,
             replaces=replaces,
             peer_supports_tfc=draft.peer_supports_tfc,
+            resource=child.resource,
         )
     )
     return child

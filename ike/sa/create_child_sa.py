@@ -14,7 +14,7 @@ from ..events import ChildSaRekeyed
 from ..wire.constants import ExchangeType, NotifyType
 from ..wire.payloads import KePayload, NoncePayload, NotifyPayload, Payload, SaPayload
 from . import child as children
-from . import followup_ke
+from . import followup_ke, resources
 from .child import ChildSa, ChildState
 from .ike_sa_init import NONCE_LENGTH
 from .task import Asking, Purpose, Task, Turn
@@ -82,7 +82,7 @@ class CreateChild(Task):
         if sa.is_being_replaced:
             wait_for_successor(self, sa, now)
             return None
-        self.made, payloads = children.offer(sa, self.config, self.packet, with_ke=True)
+        self.made, payloads = self._offer(sa)
         self.nonce = sa.core.random(NONCE_LENGTH)
         if self.method is None:
             self.method = next((m for spec in self.config.proposals[:1] for m in spec.ke_methods), None)
@@ -93,6 +93,34 @@ class CreateChild(Task):
             fresh.append(KePayload(self.method, self.exchange.public))
         payloads[at:at] = fresh
         return ExchangeType.CREATE_CHILD_SA, payloads
+
+    def _offer(self, sa: IkeSa) -> tuple[children.Offer, list[Payload]]:
+        made, payloads = children.offer(sa, self.config, self.packet, with_ke=True)
+        return made, [*payloads, *resources.announce(self.config, 0)]
+
+
+class CreateAnother(CreateChild):
+    """Bring up one more CHILD_SA with the selectors of one that is up (RFC 9611 section 3)."""
+
+    __slots__ = ("like",)
+
+    def __init__(self, like: ChildSa) -> None:
+        super().__init__(like.config, None)
+        self.like = like
+
+    def __str__(self) -> str:
+        return f"create another CHILD_SA {self.config.name}"
+
+    def ask(self, sa: IkeSa, now: float) -> Asking | None:
+        """Nothing where there are enough of them by now, or none is left."""
+        if self.pursuit is None and not resources.next_number(sa, self.like):
+            return None
+        return super().ask(sa, now)
+
+    def _offer(self, sa: IkeSa) -> tuple[children.Offer, list[Payload]]:
+        number = resources.next_number(sa, self.like)
+        made, payloads = children.offer(sa, self.config, None, with_ke=True, like=self.like, resource=number)
+        return made, [*payloads, *resources.announce(self.config, number)]
 
 
 class RekeyChild(CreateChild):
@@ -121,6 +149,9 @@ class RekeyChild(CreateChild):
         if asking is not None:
             asking[1].insert(0, NotifyPayload(NotifyType.REKEY_SA, b"", old.protocol, old.spi_in_bytes))
         return asking
+
+    def _offer(self, sa: IkeSa) -> tuple[children.Offer, list[Payload]]:
+        return children.offer(sa, self.config, None, with_ke=True)
 
     def refused(self, sa: IkeSa, now: float) -> None:
         """It stays what it was."""
@@ -313,6 +344,7 @@ def _bring_up(sa: IkeSa, task: CreateChild, agreed: Agreed, secrets: Sequence[Se
         _settle_rekey(sa, task, child, min(agreed.nonces), now)
     else:
         sa.use_outbound(child)
+        resources.ask_for_more(sa, child)
     if agreed.draft.selection.proposal.spi in task.deleted:
         sa.drop_child(child.child_id, "peer-deleted")
 
@@ -353,6 +385,8 @@ def take_refusal(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
         # Meanwhile the peer deleted or replaced it.
         if old is not None and old.state is ChildState.REKEYING:
             _yield_to_rival(sa, task, old)
+        return ()
+    if isinstance(task, CreateAnother) and error.notify in resources.ENOUGH:
         return ()
     if error.notify == NotifyType.INVALID_KE_PAYLOAD and _other_method(task, error.data):
         sa.tasks.insert(0, task)

@@ -27,7 +27,7 @@ from .window import Standing, fingerprint
 if TYPE_CHECKING:
     from .ike_sa import IkeSa
 
-QUIET = frozenset({"temporary-failure", "try-other-method", "child-sa-not-found"})
+QUIET = frozenset({"temporary-failure", "try-other-method", "child-sa-not-found", "ts-max-queue"})
 """Refusals that are part of the protocol's normal life: no record."""
 
 

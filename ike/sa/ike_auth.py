@@ -13,7 +13,7 @@ from ..wire.identity import Identity
 from ..wire.message import Message
 from ..wire.payloads import AuthPayload, CertRequestPayload, IdPayload, NotifyPayload, Payload, SaPayload
 from . import child as children
-from . import mobike, proof
+from . import mobike, proof, resources
 from .features import Feature
 from .select import by_identities, local_identity
 from .task import Asking, Purpose, Task, Turn
@@ -83,7 +83,7 @@ class Authenticate(Task):
         if self.config is None:
             return []
         self.made, payloads = children.offer(sa, self.config, packet, with_ke=False)
-        return payloads
+        return [*payloads, *resources.announce(self.config, 0)]
 
 
 # The responder.
@@ -291,6 +291,7 @@ def _take_child(
     spi_out = int.from_bytes(draft.selection.proposal.spi, "big")
     child = children.install(sa, draft, made.spi, spi_out, nonces, None, now)
     sa.use_outbound(child)
+    resources.ask_for_more(sa, child)
 
 
 def take_refusal(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:

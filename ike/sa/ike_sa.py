@@ -366,13 +366,19 @@ class IkeSa:
 
     def want_child(self, config: Child, packet: Packet | None, now: float) -> None:
         """Bring up one more CHILD_SA: with IKE_AUTH if that is still to come, else in an exchange of its own."""
-        from .create_child_sa import CreateChild
+        from .create_child_sa import CreateAnother, CreateChild
 
         if self.setup is not None and self.state is not State.AUTH_SENT and not self.setup.wanted:
             self.setup.wanted.append((config, packet))
             return
         asked = [child for child, _ in self.setup.wanted] if self.setup is not None else []
-        asked += [t.config for t in self._all_tasks() if isinstance(t, CreateChild) and t.purpose is Purpose.NEW_CHILD]
+        asked += [
+            task.config
+            for task in self._all_tasks()
+            if isinstance(task, CreateChild)
+            and task.purpose is Purpose.NEW_CHILD
+            and not isinstance(task, CreateAnother)
+        ]
         if config not in asked:
             self.want(CreateChild(config, packet), now)
 
