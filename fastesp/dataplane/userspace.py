@@ -39,7 +39,8 @@ from fastesp.dataplane.base import (
 from fastesp.dataplane.overhead import fits_joined, inner_mtu, tcp_mss
 from fastesp.engine.esp import Engine
 from fastesp.engine.sa import Sa
-from fastesp.engine.suites import SUITES
+from fastesp.engine.suites import INTEGRITY
+from fastesp.engine.usable import usable_suites
 from fastesp.engine.verdict import Verdict
 from fastesp.io import note, offload, sockets
 from fastesp.io.coalesce import TunWriter
@@ -80,7 +81,7 @@ class _Child:
 
 @dataclass(slots=True)
 class _Policy:
-    """A policy in the engine, and the CHILD_SAs that were activated on it: the last one sends."""
+    """A policy in the engine, and the CHILD_SAs that were activated on it, in that order."""
 
     slot: int
     children: list[int] = field(default_factory=list)
@@ -125,6 +126,7 @@ class UserspaceDataPlane:
         try:
             self._engine = Engine(provider=provider, max_sas=max_sas, max_policies=max_policies)
             self._owned.callback(self._engine.close)
+            self._suites = usable_suites(provider)
             self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
             self._owned.callback(os.close, self._bell)
             gso = self._trust(gso, offload.check_gso)
@@ -230,7 +232,9 @@ class UserspaceDataPlane:
 
     def capabilities(self) -> frozenset[str]:
         """Protocols, modes and suites; and which offloads are in use (``udp-gso``, ``tun-tso`` ...)."""
-        have = {"esp", "ah", "tunnel", "transport", "ipv4", "esn", "udp-encap", "trap", "move", "tfc"} | SUITES
+        have = {"esp", "tunnel", "transport", "ipv4", "esn", "udp-encap", "trap", "move", "tfc"} | self._suites
+        if self._suites & {"aes-gmac", *INTEGRITY}:
+            have.add("ah")
         have |= {f"tun-{name}" for name in self._tun_offloads}
         if 6 in self._udp:
             have.add("ipv6")
@@ -342,11 +346,10 @@ class UserspaceDataPlane:
                     sa=child.slot_out,
                 )
                 policy = self._policies[key] = _Policy(slot)
-            else:
-                self._engine.change_policy(policy.slot, sa=child.slot_out)
             if child_id in policy.children:
                 policy.children.remove(child_id)
             policy.children.append(child_id)
+            self._choose(policy)
             trap = self._traps.get(child.sa.name)
             if trap is not None:
                 self._outbound.answered(trap[1])
@@ -361,10 +364,19 @@ class UserspaceDataPlane:
             return
         policy.children.remove(child_id)
         if policy.children:
-            self._engine.change_policy(policy.slot, sa=self._children[policy.children[-1]].slot_out)
+            self._choose(policy)
         else:
             self._engine.remove_policy(policy.slot)
             del self._policies[key]
+
+    def _choose(self, policy: _Policy) -> None:
+        """Flows are spread over the numbered SAs, the newest of each number; where there is none the last SA sends."""
+        children = [self._children[child_id] for child_id in policy.children]
+        numbered = {child.sa.resource: child.slot_out for child in children if child.sa.resource}
+        if numbered:
+            self._engine.share_policy(policy.slot, [numbered[number] for number in sorted(numbered)])
+        else:
+            self._engine.change_policy(policy.slot, sa=children[-1].slot_out)
 
     def move(self, child_id: int, path: OuterPath) -> None:
         """Both halves use the new addresses from the next packet on."""

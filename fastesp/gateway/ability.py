@@ -40,7 +40,7 @@ class Ability:
             for spec in child.proposals:
                 if spec.text in ("", "default"):
                     continue
-                missing = [transform_name(t) for t in spec.transforms if not self._can(t, spec.protocol)]
+                missing = [transform_name(t) for t in spec.transforms if not self.can(t, spec.protocol)]
                 if missing:
                     where = child.where.get("ah_proposals" if child.ah_proposals else "esp_proposals", "")
                     place = f"{where}: " if where else ""
@@ -64,7 +64,7 @@ class Ability:
         return tuple(limited for spec in specs if (limited := self._limit_spec(spec)) is not None)
 
     def _limit_spec(self, spec: ProposalSpec) -> ProposalSpec | None:
-        kept = tuple(t for t in spec.transforms if self._can(t, spec.protocol))
+        kept = tuple(t for t in spec.transforms if self.can(t, spec.protocol))
         if kept == spec.transforms:
             return spec
         for kind in (TransformType.ENCR, TransformType.INTEG):
@@ -72,7 +72,8 @@ class Ability:
                 return None
         return replace(spec, transforms=kept)
 
-    def _can(self, transform: Transform, protocol: ProtocolId) -> bool:
+    def can(self, transform: Transform, protocol: ProtocolId) -> bool:
+        """Whether the data plane does this algorithm with this protocol; what is no business of packets, it does."""
         if protocol is ProtocolId.AH and "ah" not in self.names:
             return transform.type not in (TransformType.ENCR, TransformType.INTEG)
         if transform.type == TransformType.ENCR:

@@ -16,7 +16,7 @@ Command = Callable[["Gateway", Request], Awaitable[Mapping[str, object]]]
 
 def handlers(gateway: Gateway) -> dict[str, Handler]:
     """Every command this gateway knows, by its name on the wire."""
-    from . import conns, control, credentials, load, policies, rekeying, sas, stats
+    from . import algorithms, conns, control, credentials, load, policies, rekeying, sas, stats
 
-    families = (sas, conns, policies, control, rekeying, load, credentials, stats)
+    families = (sas, conns, policies, control, rekeying, load, credentials, stats, algorithms)
     return {name: partial(command, gateway) for family in families for name, command in family.COMMANDS.items()}

@@ -1,4 +1,4 @@
-"""``version``, ``stats``, counters, algorithms, failures: what the gateway says of itself."""
+"""``version``, ``stats``, counters, failures: what the gateway says of itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import fastesp
-from ike.crypto.transforms import ENCR, INTEG, KE_NAMES, PRF, CipherMode
 
 from ..failures import as_message
 from ..vici.server import RefusedError, Request
@@ -139,22 +138,6 @@ async def reset_counters(gateway: Gateway, request: Request) -> Mapping[str, obj
     return {"success": True}
 
 
-async def get_algorithms(gateway: Gateway, request: Request) -> Mapping[str, object]:
-    """What IKE can negotiate, and which library does it."""
-    del gateway, request
-    by = "cryptography"
-    return {
-        "encryption": {info.name: by for info in ENCR.values() if not info.is_aead},
-        "integrity": {info.name: by for info in INTEG.values()},
-        "aead": {info.name: by for info in ENCR.values() if info.is_aead and info.mode is not CipherMode.GMAC},
-        "hasher": {f"HASH_{name}": by for name in ("SHA1", "SHA2_256", "SHA2_384", "SHA2_512", "IDENTITY")},
-        "prf": {info.name: by for info in PRF.values()},
-        "dh": {name: by for number_, name in KE_NAMES.items() if number_},
-        "rng": {"RNG_STRONG": "kernel", "RNG_TRUE": "kernel"},
-        "nonce-gen": {"NONCE_GEN": "kernel"},
-    }
-
-
 async def list_failures(gateway: Gateway, request: Request) -> Mapping[str, object]:
     """Ours: the last failed negotiations, streamed as ``list-failure``, oldest first; ``ike`` and ``limit`` select."""
     wanted, limit = word(request.message, "ike"), number(request.message, "limit")
@@ -169,6 +152,5 @@ COMMANDS = {
     "stats": stats,
     "get-counters": get_counters,
     "reset-counters": reset_counters,
-    "get-algorithms": get_algorithms,
     "list-failures": list_failures,
 }
