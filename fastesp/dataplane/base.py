@@ -140,6 +140,8 @@ class ChildSa:
     copy_dscp: str = "out"
     priority: int = 0
     placement: str = "auto"
+    resource: int = 0
+    """Above 0: one of several with the same selectors; each flow keeps to one of those that are active (RFC 9611)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,6 +158,10 @@ cdef class Engine:
         """Another action or SA for it, from the next packet on (:meth:`Policies.change`)."""
         self.policies.change(policy, action=action, sa=sa)
 
+    def share_policy(self, policy, sas):
+        """Spread its flows over several SAs (:meth:`Policies.share`)."""
+        self.policies.share(policy, sas)
+
     def remove_policy(self, policy):
         """Raises :class:`KeyError` for no such policy."""
         self.policies.remove(policy)

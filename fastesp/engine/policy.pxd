@@ -3,6 +3,7 @@
 1. `policy_find` looks the flow up in a cache; an entry counts only if no policy changed since (a generation).
 2. On a miss, `search` asks one hash table per pair of prefix lengths in use, best ranks first, and stops as soon as no
    better rank can follow (tuple space search). A selector hangs under the longest prefix that covers its range.
+3. A policy with several SAs gives each flow one of them, by the flow's hash; the cache keeps which.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -20,6 +21,8 @@ cdef enum:
     POLICY_DISCARD
 
 cdef struct policy_t:
+    uint32_t* shared        # several outbound SAs, over which flows are spread (RFC 9611); NULL: `sa` alone
+    uint32_t shared_count
     uint32_t sa             # slot of the outbound SA; NO_SLOT: none yet
     uint32_t first          # its selectors, linked
     uint8_t action

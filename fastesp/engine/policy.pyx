@@ -49,6 +49,10 @@ cdef class Policies:
             raise MemoryError("no memory for policies")
 
     def __dealloc__(self):
+        cdef uint32_t at
+        if self.policies != NULL:
+            for at in range(self.fresh):
+                free(self.policies[at].shared)
         free(self.policies)
         free(self.freed)
         free(self.rows)
@@ -98,6 +102,7 @@ cdef class Policies:
             slot = self.fresh
             self.fresh += 1
         self.policies[slot].action = action
+        self.policies[slot].shared = NULL
         self.policies[slot].sa = sa
         self.policies[slot].first = NO_SLOT
         self.count += 1
@@ -242,7 +247,7 @@ cdef class Policies:
         cached.sa = NO_SLOT
         cached.action = POLICY_FREE
         if cached.policy != NO_SLOT:
-            cached.sa = self.policies[cached.policy].sa
+            cached.sa = sa_for(&self.policies[cached.policy], h)
             cached.action = self.policies[cached.policy].action
         cached.generation = self.generation
         return cached
@@ -318,11 +323,46 @@ cdef class Policies:
         cdef uint8_t number = p.action if action is None else action_number(action)
         if sa is not None:
             p.sa = sa
+            free(p.shared)
+            p.shared = NULL
         p.action = number
         self.changed()
 
+    def share(self, uint32_t policy, object sas):
+        """Spread its flows over several SAs from the next packet on; a flow keeps to its own as long as these stay.
+
+        Raises :class:`ValueError` for none at all, :class:`MemoryError` where there is no room.
+        """
+        cdef policy_t* p = self.live(policy)
+        cdef size_t at
+        slots = tuple(sas)
+        if not slots:
+            raise ValueError("flows are spread over one SA at least")
+        cdef uint32_t* shared = <uint32_t*>calloc(len(slots), sizeof(uint32_t))
+        if shared == NULL:
+            raise MemoryError(f"no memory for {len(slots)} SAs of a policy")
+        try:
+            for at, slot in enumerate(slots):
+                shared[at] = slot
+        except BaseException:
+            free(shared)
+            raise
+        free(p.shared)
+        p.shared = shared
+        p.shared_count = <uint32_t>len(slots)
+        p.sa = shared[0]
+        self.changed()
+
+    def sas_of(self, uint32_t policy):
+        """The outbound SAs that a policy sends on."""
+        cdef policy_t* p = self.live(policy)
+        cdef size_t at
+        if p.shared != NULL:
+            return tuple(p.shared[at] for at in range(p.shared_count))
+        return () if p.sa == NO_SLOT else (p.sa,)
+
     def sa_of(self, uint32_t policy):
-        """The outbound SA a policy sends on, or None."""
+        """The outbound SA a policy sends on, the first of several, or None."""
         cdef uint32_t sa = self.live(policy).sa
         return None if sa == NO_SLOT else sa
 
@@ -352,6 +392,8 @@ cdef class Policies:
             at = following
         self.policies[policy].action = POLICY_FREE
         self.policies[policy].sa = NO_SLOT
+        free(self.policies[policy].shared)
+        self.policies[policy].shared = NULL
         self.freed[self.freed_count] = policy
         self.freed_count += 1
         self.count -= 1
@@ -370,6 +412,12 @@ cdef class Policies:
         if self.generation == 0:
             memset(self.cache, 0, (<size_t>self.cache_mask + 1) * sizeof(cached_t))
             self.generation = 1
+
+
+cdef inline uint32_t sa_for(const policy_t* p, uint64_t h) noexcept nogil:
+    """Mixed once more: ports that follow each other give hashes that do, which would leave some SAs out."""
+    cdef uint64_t mixed = (h ^ h >> 29) * 0x9e3779b97f4a7c15U
+    return p.sa if p.shared == NULL else p.shared[(mixed >> 32) * p.shared_count >> 32]
 
 
 cdef inline bint before(const row_t* a, const row_t* b) noexcept nogil:

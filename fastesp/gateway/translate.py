@@ -151,6 +151,7 @@ def child_sa(event: ChildSaEstablished, child: Child, reqid: int, *, placement: 
         copy_dscp=child.copy_dscp,
         priority=child.priority,
         placement=placement,
+        resource=event.resource,
     )
 
 

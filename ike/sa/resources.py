@@ -4,8 +4,8 @@
 2. Who asked for the first asks for the others, one after another, each with a number of its own.
 3. The other side counts. Beyond what its configuration allows it answers TS_MAX_QUEUE, and nobody asks on.
 
-The number is a label: each side chooses its own, and what the peer says is not used (RFC 9611 section 5.1). Each of them
-is rekeyed and deleted by itself, and its replacement keeps the number.
+The number is a label: each side chooses its own, and what the peer says is not used (RFC 9611 section 5.1). Each of
+them is rekeyed and deleted by itself, and its replacement keeps the number.
 """
 
 from __future__ import annotations

@@ -144,10 +144,8 @@ def test_both_sides_ask_at_once_over_a_bad_wire(seed: int) -> None:
             peer = chance.choice((a, b))
             current = [c for i in peer.endpoint.ike_sas() for c in i.children if c.state == "INSTALLED"]
             if current:
-                child = chance.choice(current).child_id
-                (peer.endpoint.rekey_child if chance.random() < 0.7 else peer.endpoint.terminate_child)(
-                    child, world.now
-                )
+                act = peer.endpoint.rekey_child if chance.random() < 0.7 else peer.endpoint.terminate_child
+                act(chance.choice(current).child_id, world.now)
         world.run(600)
         assert_mirrored(a, b)
         for peer in (a, b):
