@@ -20,8 +20,10 @@ from .values import BadValueError, Kind, text_or_bytes
 __all__ = ["ConfigurationError", "Daemon", "LogFile", "load_strongswan_conf"]
 
 DAEMONS = ("charon", "charon-systemd", "fastesp")
-LOG_GROUPS = frozenset(("dmn", "mgr", "ike", "chd", "job", "cfg", "knl", "net", "asn", "enc", "tls", "esp", "lib"))
-LOG_GROUPS_ELSEWHERE = frozenset(("tnc", "imc", "imv", "pts"))
+LOG_GROUPS = frozenset(("dmn", "ike", "chd", "cfg", "knl", "net", "esp"))
+"""Subsystems that this gateway's lines belong to."""
+LOG_GROUPS_ELSEWHERE = frozenset(("mgr", "job", "asn", "enc", "tls", "lib", "tnc", "imc", "imv", "pts"))
+"""charon's others."""
 SILENT, LOUDEST = -1, 4
 
 
@@ -177,7 +179,9 @@ class _Reader:
         for setting in section.settings.values():
             if setting.cleared:
                 continue
-            if setting.name in LOG_GROUPS | LOG_GROUPS_ELSEWHERE or setting.name == "default":
+            if setting.name in LOG_GROUPS_ELSEWHERE:
+                self.foreign.append((f"filelog.{section.name}.{setting.name}", setting.at))
+            elif setting.name in LOG_GROUPS or setting.name == "default":
                 self.level(setting, options if setting.name == "default" else levels)
             elif setting.name in LogFile.__dataclass_fields__:
                 self.read(setting, _KINDS[type(getattr(blank, setting.name))], options)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -34,6 +34,12 @@ GROUPS = {
 """Last part of a logger's name -> subsystem word; what is not here is the daemon's own, ``DMN``."""
 
 ROOT = logging.getLogger("fastesp")
+
+STREAMS: Mapping[str, Callable[[], logging.Handler]] = {
+    "stdout": lambda: logging.StreamHandler(sys.stdout),
+    "stderr": lambda: logging.StreamHandler(sys.stderr),
+}
+"""Names of a ``filelog`` that are no files (strongswan.conf(5))."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +81,20 @@ class Logbook:
         self._add(out, level)
 
     def open_file(self, log: LogFile) -> None:
-        """A ``filelog`` of strongswan.conf, with a level of its own for each subsystem. Raises :class:`OSError`."""
-        out = logging.FileHandler(log.path, "a" if log.append else "w")
-        out.setFormatter(_Line(time_format=log.time_format, milliseconds=log.time_add_ms, with_level=log.log_level))
+        """A ``filelog`` of strongswan.conf, with a level of its own for each subsystem. Raises :class:`OSError`.
+
+        ``flush_line`` needs nothing: every line is flushed.
+        """
+        stream = STREAMS.get(log.path)
+        out = logging.FileHandler(log.path, "a" if log.append else "w") if stream is None else stream()
+        out.setFormatter(
+            _Line(
+                time_format=log.time_format,
+                milliseconds=log.time_add_ms,
+                with_level=log.log_level,
+                with_name=log.ike_name,
+            )
+        )
         levels = {group.upper(): level for group, level in log.levels.items()}
         out.addFilter(lambda record: level_of(record.levelno) <= levels.get(_group(record), log.default))
         self._add(out, max(log.default, *levels.values()) if levels else log.default)
@@ -145,9 +162,16 @@ class _Line(logging.Formatter):
     default_msec_format = "%s.%03d"
 
     def __init__(
-        self, *, with_time: bool = True, time_format: str = "", milliseconds: bool = True, with_level: bool = False
+        self,
+        *,
+        with_time: bool = True,
+        time_format: str = "",
+        milliseconds: bool = True,
+        with_level: bool = False,
+        with_name: bool = True,
     ) -> None:
         super().__init__()
+        self._with_name = with_name
         self._with_time = with_time
         self._time_format = time_format
         self._milliseconds = milliseconds
@@ -156,7 +180,8 @@ class _Line(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         connection = getattr(record, "connection", "")
         ike_id = getattr(record, "ike_id", 0)
-        whose = clean(connection) + (f"[{ike_id}]" if ike_id else "") if connection else ""
+        named = connection and self._with_name
+        whose = clean(connection) + (f"[{ike_id}]" if ike_id else "") if named else ""
         group = _group(record) + (str(level_of(record.levelno)) if self._with_level else "")
         first, *more = (clean(line) for line in record.getMessage().split("\n"))
         head = " ".join(word for word in (self._time(record), group, whose, first) if word)

@@ -122,3 +122,27 @@ def test_a_file_log_has_a_level_for_each_subsystem(tmp_path: Path) -> None:
         logbook.close()
     lines = [line.split(" ", 1)[1] for line in path.read_text().splitlines()]
     assert lines == ["IKE2 text IKE 2", "CHD0 text CHD 0"]
+
+
+def test_a_file_log_names_the_ike_sa_only_where_ike_name_says_so(tmp_path: Path) -> None:
+    for ike_name in (False, True):
+        logbook, path = Logbook(), tmp_path / f"{ike_name}.log"
+        logbook.open_file(LogFile(str(path), ike_name=ike_name, time_format="%Y"))
+        logbook.say("IKE", 1, "up", connection="site", ike_id=3)
+        logbook.close()
+        assert path.read_text().endswith(" IKE site[3] up\n" if ike_name else " IKE up\n")
+
+
+def test_stdout_and_stderr_are_no_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    logbook = Logbook()
+    for name in ("stdout", "stderr"):
+        logbook.open_file(LogFile(name))
+    logbook.say("CFG", 1, "heard")
+    logbook.close()
+    out, err = capsys.readouterr()
+    assert out.endswith("CFG heard\n")
+    assert err.endswith("CFG heard\n")
+    assert list(tmp_path.iterdir()) == []

@@ -74,6 +74,15 @@ def test_what_has_no_meaning_here_is_named_once_and_without_its_value(tmp_path) 
     assert "hush" not in str(one)
 
 
+def test_log_levels_of_subsystems_that_are_not_here_are_named(tmp_path) -> None:
+    file = tmp_path / "strongswan.conf"
+    file.write_text("charon { filelog { x { ike = 2\n enc = 1\n tnc = 0\n} } }")
+    options = load_strongswan_conf(file)
+    assert options.filelog == (LogFile("x", levels={"ike": 2}),)
+    (one,) = options.remarks
+    assert one.message == "read, and without a meaning for this gateway: filelog.x.enc, filelog.x.tnc"
+
+
 def test_every_option_that_is_read_is_used_by_the_gateway() -> None:
     gateway = Path(__file__).parents[3] / "fastesp" / "gateway"
     source = "".join(path.read_text() for path in gateway.rglob("*.py"))
