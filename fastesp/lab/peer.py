@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import vici
-from vici.exception import CommandException
+from vici.exception import CommandException, SessionException
 
 from .errors import LabError
 from .namespace import Namespace
@@ -85,7 +85,13 @@ class Peer:
         with socket.socket(socket.AF_UNIX) as stream:
             stream.settimeout(timeout)
             stream.connect(str(self.socket_path))
-            yield vici.Session(stream)
+            try:
+                yield vici.Session(stream)
+            except SessionException as confused:
+                # Ctrl-C in the middle of an answer: the library still ends its stream, and complains of what it had left.
+                if isinstance(confused.__context__, KeyboardInterrupt):
+                    raise confused.__context__ from None
+                raise
 
     def initiate(self, child: str, *, timeout: float = 30.0) -> list[str]:
         """Bring a CHILD_SA up and return the control-log; raises :class:`RefusedError`."""
