@@ -23,6 +23,21 @@ COUNTED = "nothing, while the counter is small; a steady rise is a scan, an atta
 REPORT = "this should not come about by configuration alone: report it, with the gateway's log at level 2"
 
 NEGOTIATION: Mapping[str, Code] = {
+    "ticket-refused": Code(
+        "a session that cannot be resumed",
+        "The ticket has expired, was used, is of another key than the gateway's, or what it stands for was changed.",
+        "nothing: a full handshake follows by itself",
+    ),
+    "ticket-used": Code(
+        "one ticket, two sessions",
+        "A ticket of session resumption was presented twice at a time, and serves once (RFC 5723).",
+        "nothing where it comes once: the next attempt is a full handshake",
+    ),
+    "resumption-mismatch": Code(
+        "a ticket in the wrong hands",
+        "Who presented a ticket of session resumption does not know the keys of the IKE SA that it stands for.",
+        "nothing where it comes once; where it goes on, somebody replays what was captured, in vain",
+    ),
     "no-proposal-chosen": Code(
         "no common proposal",
         "The algorithms that one side offers have no suite in common with what the other side allows.",
@@ -153,6 +168,13 @@ NEGOTIATION: Mapping[str, Code] = {
 }
 
 SILENCE: Mapping[str, Code] = {
+    "esp-unheard": Code(
+        "a tunnel is up, and nothing comes out of it",
+        "Packets leave as IP protocol 50 (or 51, AH), none comes back, and IKE is answered all the while: a NAT or a "
+        "firewall on the way passes UDP only. A tunnel whose traffic goes one way by its nature looks the same.",
+        "encap = yes in the connection, on both sides, sends ESP in UDP 4500; else open the way for IP protocol 50. "
+        "Capture on both sides to see where it ends: tcpdump -ni any 'ip proto 50 or udp port 4500'",
+    ),
     "peer-unreachable": Code(
         "the peer does not answer",
         "All retransmissions of the first message went without an answer.",
@@ -322,6 +344,21 @@ CERTIFICATES: Mapping[str, Code] = {
         "revocation = strict (or ifuri) asks for a fresh revocation list or OCSP answer, and there is none.",
         "see that the list can be fetched, put it into x509crl, or set revocation = relaxed",
     ),
+    "cert-status-stale": Code(
+        "what vouches for the certificate is out of date",
+        "revocation = strict (or ifuri) asks for a current revocation list or OCSP answer, and the only one has run out.",
+        "see that the authority issues its list in time and that it can be fetched; compare the clocks",
+    ),
+    "cert-url-malformed": Code(
+        "a reference to a certificate that makes no sense",
+        "The peer sent hash and URL in place of its certificate, and one of them is not what it must be.",
+        "have the peer send its certificate whole, or correct cert_uri_base there: http:// only",
+    ),
+    "cert-url-unfetched": Code(
+        "the certificate cannot be fetched",
+        "The peer sent hash and URL in place of its certificate; nothing was there, or something of another hash.",
+        "see that the URL in the record can be reached from here, or have the peer send its certificate whole",
+    ),
     "cert-malformed": Code(
         "a certificate that cannot be read",
         "What the peer sent as certificate is none.",
@@ -381,6 +418,11 @@ CERTIFICATES: Mapping[str, Code] = {
 }
 
 LOCAL: Mapping[str, Code] = {
+    "child-collision": Code(
+        "two tunnels with different peers want the same packets",
+        "Both CHILD_SAs are up with the same selectors, priority and marks: a packet can go through one of them only.",
+        "give each peer networks of its own (remote_ts here, local_ts there), or translate addresses at one site",
+    ),
     "no-such-object": Code(
         "nothing of that name",
         "No connection, child, SA or entry has it.",
@@ -538,6 +580,11 @@ DROPS: Mapping[str, Code] = {
     "old-message-id": Code("an old message", "It was answered long ago.", COUNTED),
     "repeated-message-id": Code("another message under a known id", "The id is used up; the message is not.", COUNTED),
     "unexpected-exchange": Code("an exchange that has no place here", "The state does not allow it.", COUNTED),
+    "lookup-under-way": Code(
+        "a message while another waits",
+        "The peer repeats what is held until a revocation list or the like is fetched.",
+        COUNTED,
+    ),
     "unexpected-response": Code("an answer nobody waits for", "The request was answered, or never sent.", COUNTED),
     "unprotected": Code("a message in the clear", "It must be encrypted in this state.", COUNTED),
     "reflected": Code("our own message came back", "Somebody sends it back to us.", COUNTED),

@@ -116,6 +116,7 @@ class Process:
         plumbing = self._plumbing()
         gateway = self.gateway = Gateway(options, self.logbook, dataplane, plumbing)
         stack.push_async_callback(gateway.updown.finish)
+        stack.push_async_callback(gateway.fetcher.stop)
         stack.push_async_callback(plumbing.stop)
         await plumbing.start()
         adapter = self._adapter(gateway, dataplane)
@@ -136,6 +137,7 @@ class Process:
             gateway.resolver,
             dataplane,
             keep_alive=options.keep_alive,
+            look_for_silence=gateway.look_for_silence,
         )
         upkeep.start()
         stack.callback(upkeep.stop)

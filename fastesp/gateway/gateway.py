@@ -7,6 +7,7 @@ bringing up the starter's, installing the tunnels', what the host must know the 
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
@@ -37,7 +38,9 @@ from ike.events import (
     FailureRecord,
     IkeSaDeleted,
     IkeSaEstablished,
+    IkeSaReauthenticating,
     IkeSaRekeyed,
+    LookupWanted,
     NegotiationFailed,
     OutboundReady,
     Path,
@@ -50,13 +53,16 @@ from .ability import Ability
 from .adapter import IkeAdapter
 from .announce import Announcer
 from .failures import Failures
+from .fetcher import Fetcher
 from .logbook import Logbook
 from .options import Options
 from .plumbing import Plumbing
 from .registry import Registry
 from .resolver import Resolver
+from .rivals import Rivals
 from .starter import Starter
 from .tunnels import Tunnel, Tunnels
+from .unheard import Unheard
 from .updown import Updown
 from .vault import Vault
 
@@ -81,16 +87,21 @@ class Gateway:
         self.logbook = logbook
         self.dataplane = dataplane
         self.plumbing = plumbing
-        self.ability = Ability(dataplane.capabilities(), options.encap)
+        workers = getattr(dataplane, "workers", 0) or len(os.sched_getaffinity(0))
+        self.ability = Ability(dataplane.capabilities(), options.encap, workers)
         self.registry = Registry(self.ability.limit)
         self.vault = Vault()
         self.resolver = Resolver()
         self.failures = Failures(logbook)
         self.tunnels = Tunnels(dataplane, plumbing.added, plumbing.removed)
         plumbing.policies = self.tunnels.policies
+        self.unheard = Unheard(self.tunnels, self.ike_info, self.registry.get)
+        self.rivals = Rivals(self.tunnels, self.ike_info, self.registry.get)
         self.updown = Updown(logbook)
+        self.fetcher = Fetcher(self._looked_up)
         self.pools: dict[str, Pool] = {}
         self.authorities: dict[str, Authority] = {}
+        self._file_authorities: frozenset[str] = frozenset()
         self.reload: Callable[[], Awaitable[list[str]]] = _nothing_to_reload
         self.started_at = time.time()
         self.counts: Counter[tuple[str, str]] = Counter()
@@ -118,7 +129,10 @@ class Gateway:
         """Credentials, pools and authorities of a configuration that was just read."""
         self.vault.use_file(settings.credentials)
         self.pools = {**self.pools, **{pool.name: pool for pool in settings.pools}}
-        self.authorities = {**self.authorities, **{authority.name: authority for authority in settings.authorities}}
+        others = {name: a for name, a in self.authorities.items() if name not in self._file_authorities}
+        self._file_authorities = frozenset(authority.name for authority in settings.authorities)
+        self.authorities = {**others, **{authority.name: authority for authority in settings.authorities}}
+        self.vault.use_authorities(self.authorities.values())
 
     def complain(self, names: Iterable[str]) -> None:
         """Say what is configured and cannot be done here."""
@@ -161,10 +175,15 @@ class Gateway:
                 self._on_child_down(event)
             case IkeSaRekeyed():
                 self._on_ike_rekeyed(event)
+            case IkeSaReauthenticating():
+                self._on_reauthenticating(event)
             case IkeSaDeleted():
                 self._on_ike_down(event)
             case PathChanged():
                 self._on_path(event)
+            case LookupWanted():
+                self.logbook.say("CFG", 1, f"fetching {event.uri}", ike_id=event.ike_id)
+                self.fetcher.start(event)
             case NegotiationFailed():
                 self._on_failure(event)
         for listener in list(self._listeners):
@@ -221,6 +240,8 @@ class Gateway:
         if event.replaces is None:
             self.updown.came(ike, tunnel.info, tunnel)
             self._tell(lambda to: to.child_up(event.ike_id, event.child_id))
+            if (record := self.rivals.record(tunnel)) is not None:
+                self.note(event.ike_id, record)
 
     def _on_child_rekeyed(self, event: ChildSaRekeyed) -> None:
         self.tunnels.replace(event.old_id, event.new_id)
@@ -241,6 +262,9 @@ class Gateway:
             return
         if event.reason != "rekeyed":
             self.updown.went(self.ike_info(event.ike_id), tunnel.info, tunnel)
+        if tunnel.info is not None and tunnel.info.resource:
+            # One of several: what close_action and dpd_action say is said of the first of them.
+            return
         if event.reason in ("peer-deleted", "dead"):
             self.starter.closed(event.connection, tunnel.config, dead=event.reason == "dead")
         elif event.reason == "ike-deleted":
@@ -255,11 +279,19 @@ class Gateway:
         self.logbook.say("IKE", 1, f"IKE SA [{event.ike_id}] goes on as [{event.new_ike_id}]", ike_id=event.new_ike_id)
         self._tell(lambda to: to.ike_rekeyed(event.ike_id, event.new_ike_id))
 
+    def _on_reauthenticating(self, event: IkeSaReauthenticating) -> None:
+        how = "beside it" if event.make_before_break else "after it"
+        text = f"IKE SA [{event.ike_id}] is set up anew as [{event.new_ike_id}], {how}"
+        self.logbook.say("IKE", 1, text, connection=event.connection, ike_id=event.ike_id)
+        if not event.make_before_break:
+            self.starter.reopened(event.new_ike_id, event.connection, event.children)
+
     def _on_ike_down(self, event: IkeSaDeleted) -> None:
         self.starter.gone(event.ike_id)
         for tunnel in self._went_along.pop(event.ike_id, ()):
-            # Whoever closes an IKE SA closes what it carries: close_action counts for that too.
-            if event.reason == "peer-deleted":
+            # Whoever closes an IKE SA closes what it carries: close_action counts for that too. Not where the peer has
+            # set it up anew before (RFC 7296 section 2.8.3).
+            if event.reason == "peer-deleted" and not any(other.name == tunnel.name for other in self.tunnels):
                 self.starter.closed(event.connection, tunnel.config, dead=False)
         self.logbook.say("IKE", 1, f"IKE SA is gone: {event.reason}", connection=event.connection, ike_id=event.ike_id)
         self._tell(lambda to: to.ike_down(event))
@@ -270,9 +302,22 @@ class Gateway:
         self._tell(lambda to: to.ike_moved(event))
 
     def _on_failure(self, event: NegotiationFailed) -> None:
-        failure = self.failures.add(event.ike_id, event.record)
         self.starter.failed(event.ike_id, event.record)
+        self.note(event.ike_id, event.record)
+
+    def note(self, ike_id: int, record: FailureRecord) -> None:
+        """One record, once: in the log, for those who ask later, and for VICI clients that listen."""
+        failure = self.failures.add(ike_id, record)
         self._tell(lambda to: to.failed(failure))
+
+    def look_for_silence(self) -> None:
+        """Note the tunnels that are up and bring nothing."""
+        for ike_id, record in self.unheard.look(self.adapter.clock()):
+            self.note(ike_id, record)
+
+    def _looked_up(self, lookup_id: int, data: bytes | None, why: str) -> None:
+        self.endpoint.looked_up(lookup_id, data, self.adapter.clock(), why)
+        self.adapter.poke()
 
     def _child_config(self, event: ChildSaEstablished) -> Child | None:
         """The child as it was when its SA was negotiated: a rekeyed SA keeps its predecessor's."""

@@ -1,7 +1,8 @@
 """CHILD_SAs and traps on their way into the data plane and out of it again, and what the host must know of them.
 
 An SA goes in at ChildSaEstablished, sends from OutboundReady on, is retired when a newer one replaced it, and goes at
-ChildSaDeleted. A trap stays from the load of its connection until its unload, under whatever SAs come and go.
+ChildSaDeleted. A trap stays from the load of its connection until its unload, under whatever SAs come and go. Where
+there is none, a hold keeps packets from leaving in the clear while a tunnel is set up anew.
 """
 
 from __future__ import annotations
@@ -117,7 +118,9 @@ class Tunnels:
         self._reqids = Reqids()
         self._tunnels: dict[int, Tunnel] = {}
         self._traps: dict[str, Trap] = {}
+        self._holds: dict[str, TrapPolicy] = {}
         self._replaced: dict[int, int] = {}
+        self._by_selector: dict[Selector, dict[int, None]] = {}
 
     def __iter__(self) -> Iterator[Tunnel]:
         return iter(tuple(self._tunnels.values()))
@@ -139,6 +142,7 @@ class Tunnels:
         """What routes and guard are made of: shunts and traps, and the selectors of live SAs."""
         return (
             *(trap.policy for trap in self._traps.values()),
+            *self._holds.values(),
             *(tunnel.policy for tunnel in self._tunnels.values()),
         )
 
@@ -156,6 +160,8 @@ class Tunnels:
         policy = TrapPolicy(sa.name, reqid, selectors, PolicyAction.PROTECT, config.priority)
         tunnel = Tunnel(event.ike_id, event.child_id, event.connection, config, reqid, key, policy, placement)
         self._tunnels[event.child_id] = tunnel
+        for selector in selectors:
+            self._by_selector.setdefault(selector, {})[event.child_id] = None
         self._added(policy)
         return tunnel
 
@@ -164,6 +170,7 @@ class Tunnels:
         if (tunnel := self._tunnels.get(child_id)) is not None and not tunnel.sending:
             self._dataplane.activate_outbound(child_id)
             tunnel.sending = True
+            self.release(tunnel.name)
             self._retire(self._replaced.pop(child_id, 0))
 
     def replace(self, old_id: int, new_id: int) -> None:
@@ -185,9 +192,44 @@ class Tunnels:
         if tunnel is not None:
             self._dataplane.remove(child_id)
             self._replaced.pop(child_id, None)
+            for selector in tunnel.policy.selectors:
+                wanting = self._by_selector.get(selector, {})
+                wanting.pop(child_id, None)
+                if not wanting:
+                    self._by_selector.pop(selector, None)
             self._reqids.release(tunnel.key, tunnel.reqid)
             self._removed(tunnel.policy)
         return tunnel
+
+    def sharing(self, tunnel: Tunnel) -> Iterator[Tunnel]:
+        """Other SAs that want some of the same packets, the oldest first: as narrow, and with the same priority."""
+        ids = {child_id: None for s in tunnel.policy.selectors for child_id in self._by_selector.get(s, ())}
+        for other in (self._tunnels[child_id] for child_id in sorted(ids)):
+            if (
+                other is not tunnel
+                and other.policy.priority == tunnel.policy.priority
+                and other.key[1:] == tunnel.key[1:]
+            ):
+                yield other
+
+    def hold(self, name: str) -> None:
+        """The SAs called ``connection/child`` are about to go and will be back: what they would carry waits, unsent."""
+        mine = [tunnel.policy for tunnel in self if tunnel.name == name]
+        if not mine or name in self._traps or name in self._holds:
+            return
+        selectors = tuple(dict.fromkeys(selector for policy in mine for selector in policy.selectors))
+        policy = TrapPolicy(name, mine[0].reqid, selectors, PolicyAction.TRAP, mine[0].priority)
+        self._dataplane.set_trap(policy)
+        self._holds[name] = policy
+        self._added(policy)
+
+    def release(self, name: str) -> None:
+        """They are back, or will not come back."""
+        policy = self._holds.pop(name, None)
+        if policy is not None:
+            if name not in self._traps:
+                self._dataplane.clear_trap(name)
+            self._removed(policy)
 
     def move(self, ike_id: int, path: Path, udp_encap: bool) -> None:
         """The peer, or we, moved: new outer addresses for all SAs of an IKE SA."""

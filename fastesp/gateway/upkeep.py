@@ -22,6 +22,9 @@ RESOLVE_INTERVAL = 300.0
 
 INACTIVITY_INTERVAL = 1.0
 
+SILENCE_INTERVAL = 2.0
+"""Seconds after which tunnels that bring nothing are looked for."""
+
 
 class KeepaliveSender(Protocol):
     """Who owns the NAT-T socket."""
@@ -43,6 +46,7 @@ class Upkeep:
         sender: KeepaliveSender,
         *,
         keep_alive: float,
+        look_for_silence: Callable[[], None],
     ) -> None:
         self._adapter = adapter
         self._tunnels = tunnels
@@ -50,12 +54,14 @@ class Upkeep:
         self._resolver = resolver
         self._sender = sender
         self._keep_alive = keep_alive
+        self._look_for_silence = look_for_silence
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """In the running loop."""
         self._every(RESOLVE_INTERVAL, self._resolve, at_once=True)
         self._every(INACTIVITY_INTERVAL, self._close_unused)
+        self._every(SILENCE_INTERVAL, self._find_silent)
         if self._keep_alive:
             self._every(self._keep_alive, self._keep_nats_awake)
 
@@ -109,6 +115,10 @@ class Upkeep:
             closed = True
         if closed:
             self._adapter.poke()
+
+    async def _find_silent(self) -> None:
+        """Tunnels that are up, send, and never hear anything."""
+        self._look_for_silence()
 
     def _last_use(self, child_id: int, since: float) -> float:
         counters = self._tunnels.counters(child_id)
