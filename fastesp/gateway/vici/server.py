@@ -387,7 +387,7 @@ class Client:
 
     async def _run(self, handler: Handler, request: Request) -> bytes | None:
         """The handler's answer; ``None`` where the client left before there was one."""
-        task = asyncio.ensure_future(_answer(handler, request))
+        task = asyncio.ensure_future(answer_of(handler, request))
         left = asyncio.create_task(self._gone.wait())
         try:
             await asyncio.wait((task, left), return_when=asyncio.FIRST_COMPLETED)
@@ -413,7 +413,7 @@ class Client:
             raise ClientLeftError(str(error)) from None
 
 
-async def _answer(handler: Handler, request: Request) -> bytes:
+async def answer_of(handler: Handler, request: Request) -> bytes:
     """A handler's answer as bytes; a handler that breaks has refused."""
     try:
         answer = push_message(await handler(request))
