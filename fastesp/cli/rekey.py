@@ -15,15 +15,20 @@ from .verb import verb
 
 @click.command()
 @click.argument("name")
+@click.option("--reauth", is_flag=True, help="Set the connection NAME up anew, proofs of identity included.")
 @verb()
-def rekey(out: Output, socket: Path, name: str) -> None:
+def rekey(out: Output, socket: Path, name: str, reauth: bool) -> None:
     """Give a tunnel new keys now; its traffic goes on meanwhile.
 
     NAME is a child (net), one of a connection (site-a-to-b/net), or a connection: then the IKE SA gets new keys.
     """
     with GatewayClient(socket) as client:
-        answer = client.request("rekey", selector(client, name), what=name)
+        wanted = selector(client, name)
+        if reauth and "child" in wanted:
+            raise click.UsageError(f"{name} is a child: only a whole connection can be set up anew")
+        answer = client.request("rekey", {**wanted, **({"reauth": "yes"} if reauth else {})}, what=name)
     matches = int(str(answer.get("matches", "1")))
     out.result("rekey", {"name": name, "matches": matches})
     what = "1 SA is" if matches == 1 else f"{matches} SAs are"
-    out.say(Text("✔ ", style="bold green") + Text(f"{name}: {what} being rekeyed"))
+    done = "reauthenticated" if reauth else "rekeyed"
+    out.say(Text("✔ ", style="bold green") + Text(f"{name}: {what} being {done}"))

@@ -50,15 +50,19 @@ class Daemon:
     retransmit_timeout: float = 4.0
     retransmit_tries: int = 5
     retransmit_limit: float = 0.0
+    retransmit_jitter: int = 0
+    """Percent of each wait, up to which it is shortened at random."""
     half_open_timeout: float = 30.0
     cookie_threshold: int = 30
     cookie_threshold_ip: int = 3
     init_limit_half_open: int = 0
     dos_protection: bool = True
+    make_before_break: bool = False
     port: int = 500
     port_nat_t: int = 4500
     keep_alive: float = 20.0
     fragment_size: int = 1280
+    hash_and_url: bool = False
     install_routes: bool = True
     routing_table: int = 220
     routing_table_prio: int = 220
@@ -219,13 +223,13 @@ _WORDS = """
     accept_private_algs accept_unencrypted_mainmode_messages block_threshold cache_crls cert_cache
     check_current_path cisco_flexvpn cisco_unity close_ike_on_child_failure delete_rekeyed delete_rekeyed_delay
     dh_exponent_ansi_x9_42 dlopen_use_rtld_now dns1 dns2 flush_auth_cfg follow_redirects
-    force_eap_only_authentication group hash_and_url i_dont_care_about_security_and_use_aggressive_mode_psk
+    force_eap_only_authentication group i_dont_care_about_security_and_use_aggressive_mode_psk
     ignore_acquire_ts ignore_routing_tables ikesa_limit ikesa_table_segments ikesa_table_size
     inactivity_close_ike init_limit_job_load initiator_only install_virtual_ip install_virtual_ip_on
     integrity_test interfaces_ignore interfaces_use keep_alive keep_alive_dpd_margin load load_modular
-    make_before_break max_ikev1_exchanges max_packet multiple_authentication nbns1 nbns2 plugin_dir
+    max_ikev1_exchanges max_packet multiple_authentication nbns1 nbns2 plugin_dir
     prefer_best_path prefer_configured_proposals prefer_temporary_addrs process_route rdn_matching receive_delay
-    receive_delay_request receive_delay_response receive_delay_type replay_window reqid_base retransmit_jitter
+    receive_delay_request receive_delay_response receive_delay_type replay_window reqid_base
     retry_initiate_interval reuse_ikesa rsa_pss rsa_pss_trailerfield send_delay send_delay_request
     send_delay_response send_delay_type send_vendor_id signature_authentication
     signature_authentication_constraints spi_label spi_mask spi_max spi_min start-scripts stop-scripts threads

@@ -145,11 +145,19 @@ class Starter:
                 self._spawn(self._again(connection.name, child, RETRY_AFTER))
             else:
                 self._tries.pop(name, None)
+                self._tunnels.release(name)
 
     def gone(self, ike_id: int) -> None:
         """An IKE SA ended, whatever for: nothing is being tried in it any more."""
         for key in [key for key in self._trying if key[0] == ike_id]:
-            del self._trying[key]
+            self._tunnels.release(self._trying.pop(key))
+
+    def reopened(self, ike_id: int, connection: str, children: tuple[str, ...]) -> None:
+        """An IKE SA is gone to be set up anew as ``ike_id``, with these children: what they carry waits for them."""
+        for child in children:
+            name = f"{connection}/{child}"
+            self._tunnels.hold(name)
+            self._trying[ike_id, child] = name
 
     def rekeyed(self, ike_id: int, new_ike_id: int) -> None:
         """What was being tried goes on in the new IKE SA."""
@@ -224,6 +232,7 @@ class Starter:
         connection = self._registry.get(connection_name)
         where = connection.where if connection is not None else {}
         key = {"no-remote-address": "remote_addrs", "no-local-address": "local_addrs"}.get(error.code, "")
+        self._tunnels.release(name)
         record = FailureRecord(
             code=error.code,
             summary=str(error),

@@ -20,10 +20,13 @@ SAME_NAME = (
     "retransmit_base",
     "retransmit_tries",
     "retransmit_limit",
+    "retransmit_jitter",
+    "make_before_break",
     "half_open_timeout",
     "cookie_threshold",
     "cookie_threshold_ip",
     "fragment_size",
+    "hash_and_url",
 )
 """Fields that :class:`ike.timing.Timing` has under the very same name."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..records import Failure
 from ..wire.constants import ExchangeType
 from ..wire.header import pull_header
-from . import followup_ke, mobike
+from . import followup_ke, hold, ike_session_resume, mobike, reauth, resumption
 from .child import ChildState
 from .state import State
 from .task import Purpose
@@ -17,34 +17,45 @@ if TYPE_CHECKING:
 
 
 def start_timers(sa: IkeSa, now: float) -> None:
-    """Soft limit with jitter, hard limit ``over_time`` after it (swanctl.conf ``rekey_time``, ``over_time``)."""
+    """Soft limits with jitter, hard limit ``over_time`` after the first (``rekey_time``, ``reauth_time``)."""
     config = sa.settings
+    limits: list[float] = []
     if config.rekey_time:
         sa.rekey_at = now + max(0.0, config.rekey_time - sa.core.fraction() * config.rand_time)
-        if config.over_time:
-            sa.expires_at = now + config.rekey_time + config.over_time
+        limits.append(now + config.rekey_time)
+    reauth.start_timer(sa, now)
+    if sa.reauth_at is not None:
+        limits.append(sa.reauth_at)
+    if limits and config.over_time:
+        sa.expires_at = min(limits) + config.over_time
 
 
 def next_alarm(sa: IkeSa) -> float | None:
     """The earliest of its timers."""
     if sa.state is State.DEAD:
         return sa.gone_at
-    times = [t for t in (sa.gone_at, sa.expires_at, sa.rekey_at) if t is not None]
+    times = [t for t in (sa.gone_at, sa.expires_at, sa.rekey_at, sa.reauth_at) if t is not None]
     if sa.setup is not None and sa.setup.deadline is not None:
         times.append(sa.setup.deadline)
-    if sa.window.request is not None:
+    if hold.is_held(sa):
+        times.append(sa.in_setup.patience.deadline)
+    elif sa.window.request is not None:
         times.append(sa.window.request.deadline)
     elif sa.tasks:
         times.append(min(task.not_before for task in sa.tasks))
     if sa.state is State.ESTABLISHED:
         if sa.window.request is None and sa.settings.dpd_delay:
             times.append(sa.last_inbound + sa.settings.dpd_delay)
+        if sa.ticket is not None and sa.ticket.renew_at is not None:
+            times.append(sa.ticket.renew_at)
         times += [chain.deadline for chain in sa.followups.values()]
         for child in sa.children.values():
             if child.rekey_at is not None:
                 times.append(child.rekey_at)
             if child.expires_at is not None:
                 times.append(child.expires_at)
+            if child.takes_over_at is not None:
+                times.append(child.takes_over_at)
     return min(times, default=None)
 
 
@@ -57,11 +68,16 @@ def run(sa: IkeSa, now: float) -> None:
     if sa.setup is not None and sa.setup.deadline is not None and sa.setup.deadline <= now:
         _setup_ran_out(sa, now)
         return
+    if hold.is_held(sa):
+        if sa.in_setup.patience.deadline <= now:
+            hold.run_out(sa, now)
+        return
     request = sa.window.request
     if request is not None and request.deadline <= now:
         _send_again(sa, now)
     if sa.state is State.ESTABLISHED:
         followup_ke.expire(sa, now)
+        resumption.renew(sa, now)
         _limits(sa, now)
     if sa.state is State.ESTABLISHED:
         _liveness(sa, now)
@@ -82,6 +98,8 @@ def _setup_ran_out(sa: IkeSa, now: float) -> None:
 
 def _send_again(sa: IkeSa, now: float) -> None:
     """RFC 7296 section 2.4: the same bytes, ever more rarely; then the peer is taken for dead."""
+    if ike_session_resume.fall_back(sa):
+        return
     request = sa.window.request
     again = sa.window.resend(now, sa.core.timing)
     if request is None:
@@ -132,12 +150,16 @@ def _unreachable(sa: IkeSa, exchange: ExchangeType, sent: int, waited: float) ->
 def _limits(sa: IkeSa, now: float) -> None:
     """Soft limits start a replacement, hard limits end what was not replaced in time."""
     if sa.expires_at is not None and sa.expires_at <= now:
-        sa.expires_at = sa.rekey_at = None
+        sa.expires_at = sa.rekey_at = sa.reauth_at = None
         sa.terminate(now)
         return
+    if sa.reauth_at is not None and sa.reauth_at <= now:
+        sa.reauth_at = None
+        reauth.run(sa, now)
     if sa.rekey_at is not None and sa.rekey_at <= now:
         sa.rekey_at = None
-        sa.rekey(now)
+        if sa.state is State.ESTABLISHED:
+            sa.rekey(now)
     for child_id, child in list(sa.children.items()):
         if child.expires_at is not None and child.expires_at <= now:
             child.expires_at = child.rekey_at = None
@@ -146,6 +168,8 @@ def _limits(sa: IkeSa, now: float) -> None:
             child.rekey_at = None
             if child.state is ChildState.INSTALLED:
                 sa.rekey_child(child_id, now)
+        if child.takes_over_at is not None and child.takes_over_at <= now:
+            reauth.look_again(sa, child, now)
 
 
 def _liveness(sa: IkeSa, now: float) -> None:

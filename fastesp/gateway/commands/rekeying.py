@@ -11,7 +11,7 @@ from ike.wire.identity import Identity
 from ike.wire.selectors import Address
 
 from ..vici.server import RefusedError, Request
-from .arguments import number, required, word
+from .arguments import flag, number, required, word
 from .control import selected
 
 if TYPE_CHECKING:
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 async def rekey(gateway: Gateway, request: Request) -> Mapping[str, object]:
-    """Rekey what ``child``, ``child-id``, ``ike`` and ``ike-id`` select; the answer does not wait for the peer's."""
+    """Rekey what ``child``, ``child-id``, ``ike`` and ``ike-id`` select; the answer does not wait for the peer's.
+
+    ``reauth`` sets IKE SAs up anew instead; it says nothing of CHILD_SAs.
+    """
     if not any(key in request.message for key in ("child", "child-id", "ike", "ike-id")):
         raise RefusedError("missing rekey selector", outcome="failed")
     of_child, ids = selected(gateway, request.message)
@@ -29,6 +32,8 @@ async def rekey(gateway: Gateway, request: Request) -> Mapping[str, object]:
         try:
             if of_child:
                 gateway.endpoint.rekey_child(sa_id, now)
+            elif flag(request.message, "reauth"):
+                gateway.endpoint.reauthenticate_ike(sa_id, now)
             else:
                 gateway.endpoint.rekey_ike(sa_id, now)
         except LocalError:

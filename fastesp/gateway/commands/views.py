@@ -113,6 +113,8 @@ def ike_view(sa: IkeSaInfo, now: float) -> View:
         view["established"] = _seconds(now - sa.established_at)
         if sa.rekey_at is not None:
             view["rekey-time"] = _seconds(sa.rekey_at - now)
+        if sa.reauth_at is not None:
+            view["reauth-time"] = _seconds(sa.reauth_at - now)
     if sa.tasks:
         view["tasks-active"] = list(sa.tasks)
     return view
@@ -133,6 +135,8 @@ def child_view(sa: ChildSaInfo, tunnel: Tunnel | None, counters: SaCounters | No
             view["encap"] = "yes"
         view["spi-in"] = f"{sa.spi_in:08x}"
         view["spi-out"] = f"{sa.spi_out:08x}"
+        if sa.resource:
+            view["cpu"] = str(sa.resource)
         if tunnel is not None:
             view.update(_marks(tunnel.config))
         view.update(_suite(sa.suite, child=True))
