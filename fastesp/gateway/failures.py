@@ -32,7 +32,7 @@ class Failure:
 def describe(record: FailureRecord) -> str:
     """The record for people: what happened first, then one line for each thing that helps."""
     whose = "/".join(name for name in (record.connection, record.child) if name)
-    lines = [f"{record.summary} [{record.code}]"]
+    lines = [f"{clean(record.summary)} [{record.code}]"]
     rows: list[tuple[str, str]] = [
         ("peer", record.peer),
         ("exchange", f"{record.exchange}, as {record.role}" if record.role else record.exchange),
