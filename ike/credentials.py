@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import Certificate, CertificateRevocationList
 
+from .crypto.revocation import Publication
 from .crypto.secret import Secret
 from .wire.identity import Identity
 
@@ -30,6 +31,10 @@ class Credentials(Protocol):
         """``file:line`` of that key, or an empty string: for the record of a failed authentication."""
         ...
 
+    def ppks(self) -> Sequence[SharedKey]:
+        """Post-quantum preshared keys (RFC 8784), each with the PPK_IDs that it is for."""
+        ...
+
     def private_key_for(self, certificate: Certificate) -> PrivateKey | None:
         """The private key of a certificate of ours."""
         ...
@@ -44,6 +49,10 @@ class Credentials(Protocol):
 
     def crls(self) -> Sequence[CertificateRevocationList]:
         """Revocation lists at hand."""
+        ...
+
+    def publications(self) -> Sequence[Publication]:
+        """Where certification authorities publish what is known of their certificates."""
         ...
 
 
@@ -72,14 +81,20 @@ class CredentialStore:
     """Credentials in memory."""
 
     shared: list[SharedKey] = field(default_factory=list)
+    post_quantum: list[SharedKey] = field(default_factory=list)
     own: list[Certificate] = field(default_factory=list)
     anchors: list[Certificate] = field(default_factory=list)
     revocation: list[CertificateRevocationList] = field(default_factory=list)
+    published: list[Publication] = field(default_factory=list)
     _keys: dict[bytes, PrivateKey] = field(default_factory=dict, repr=False)
 
     def add_shared_key(self, secret: bytes, owners: Iterable[Identity] = (), where: str = "") -> None:
         """A pre-shared key for these identities (none: for everybody)."""
         self.shared.append(SharedKey(Secret(secret), tuple(owners), where))
+
+    def add_ppk(self, secret: bytes, owners: Iterable[Identity] = (), where: str = "") -> None:
+        """A post-quantum preshared key with its PPK_IDs (none: for all)."""
+        self.post_quantum.append(SharedKey(Secret(secret), tuple(owners), where))
 
     def add_private_key(self, key: PrivateKey) -> None:
         """A private key; its certificates find it by their public key."""
@@ -114,6 +129,10 @@ class CredentialStore:
         best = self._best(local, remote)
         return best.where if best is not None else ""
 
+    def ppks(self) -> Sequence[SharedKey]:
+        """See :class:`Credentials`."""
+        return self.post_quantum
+
     def private_key_for(self, certificate: Certificate) -> PrivateKey | None:
         """See :class:`Credentials`."""
         return self._keys.get(public_key_bytes(certificate))
@@ -129,3 +148,7 @@ class CredentialStore:
     def crls(self) -> Sequence[CertificateRevocationList]:
         """See :class:`Credentials`."""
         return self.revocation
+
+    def publications(self) -> Sequence[Publication]:
+        """See :class:`Credentials`."""
+        return self.published

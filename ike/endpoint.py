@@ -17,7 +17,7 @@ from .config import Connection
 from .credentials import Credentials
 from .errors import LocalError, PeerError, SilentDrop
 from .events import Event, Path
-from .sa import admission, mobike
+from .sa import admission, mobike, reauth
 from .sa.core import BUCKET_BITS, Core
 from .sa.ike_sa import IkeSa
 from .sa.state import State
@@ -160,6 +160,12 @@ class Endpoint:
         """Replace an IKE SA by a fresh one; its CHILD_SAs move over."""
         self._sa(ike_id).rekey(now)
 
+    def reauthenticate_ike(self, ike_id: int, now: float) -> None:
+        """Set an IKE SA and its CHILD_SAs up anew (RFC 7296 section 2.8.3), as ``Timing.make_before_break`` says."""
+        sa = self._sa(ike_id)
+        reauth.begin(sa, now)
+        sa.go_on(now)
+
     def redirect_ike(self, ike_id: int, gateway: Identity, now: float) -> None:
         """Send a client to another gateway, an address or a host name (RFC 5685 section 5)."""
         self._sa(ike_id).redirect(gateway, now)
@@ -187,6 +193,17 @@ class Endpoint:
             if sa.state is State.ESTABLISHED and sa.connection is not None:
                 mobike.addresses_changed(sa, now)
                 sa.go_on(now)
+
+    def looked_up(self, lookup_id: int, data: bytes | None, now: float, why: str = "") -> None:
+        """What a :class:`ike.events.LookupWanted` led to; ``None``: nothing, and ``why``. Late answers do no harm."""
+        settled = self._core.lookups.answer(lookup_id, data, why, now)
+        if settled is None:
+            return
+        question, waiting = settled
+        for ike_id in sorted(waiting):
+            sa = self._core.by_id.get(ike_id)
+            if sa is not None:
+                sa.looked_up(question, now)
 
     def peer_moved(self, child_id: int, path: Path, now: float) -> None:
         """The data plane got an authentic packet over ``path``, with the ports of a NAT on it.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from ipaddress import IPv4Address, IPv6Address
 
 from .config import Mode
@@ -28,7 +29,10 @@ __all__ = [
     "IPv6Address",
     "IkeSaDeleted",
     "IkeSaEstablished",
+    "IkeSaReauthenticating",
     "IkeSaRekeyed",
+    "LookupSource",
+    "LookupWanted",
     "NegotiationFailed",
     "OutboundReady",
     "Path",
@@ -170,10 +174,25 @@ class IkeSaRekeyed:
 
 
 @dataclass(frozen=True, slots=True)
+class IkeSaReauthenticating:
+    """``new_ike_id`` was opened to take the place of ``ike_id`` (RFC 7296 section 2.8.3), and asks for ``children``.
+
+    With ``make_before_break`` the old one stays until those are up; otherwise it is gone with the events that follow,
+    and what it carried has to wait.
+    """
+
+    ike_id: int
+    new_ike_id: int
+    connection: str
+    children: tuple[str, ...]
+    make_before_break: bool
+
+
+@dataclass(frozen=True, slots=True)
 class IkeSaDeleted:
     """The IKE SA is gone; its CHILD_SAs were reported before.
 
-    ``reason`` as in :class:`ChildSaDeleted`, ``initial-contact``, or a failure's code.
+    ``reason`` as in :class:`ChildSaDeleted`, ``initial-contact``, ``reauthenticated``, or a failure's code.
     """
 
     ike_id: int
@@ -188,6 +207,32 @@ class PathChanged:
     ike_id: int
     path: Path
     udp_encap: bool
+
+
+class LookupSource(Enum):
+    """Who chose where something is looked up, and so how far the address may be trusted."""
+
+    CONFIGURED = auto()
+    CERTIFICATE = auto()
+    """A certificate below one of our CAs, whose key the peer has shown to have."""
+    PEER = auto()
+    """Somebody who has not shown yet who it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class LookupWanted:
+    """Fetch ``uri``, and give what it says to :meth:`ike.endpoint.Endpoint.looked_up` with ``lookup_id``.
+
+    ``body`` is an OCSP request to POST (RFC 6960 appendix A); empty: GET. An answer longer than ``limit`` bytes is of
+    no use. An IKE SA waits for it, but not for long: nothing else does. ``ike_id`` is the first that asked.
+    """
+
+    ike_id: int
+    lookup_id: int
+    uri: str
+    body: bytes = field(repr=False)
+    limit: int
+    source: LookupSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +286,9 @@ Event = (
     | ChildSaRekeyed
     | ChildSaDeleted
     | IkeSaRekeyed
+    | IkeSaReauthenticating
     | IkeSaDeleted
     | PathChanged
+    | LookupWanted
     | NegotiationFailed
 )

@@ -1,4 +1,4 @@
-"""How long, how often and how many: the limits of an endpoint in one value, with strongSwan's names and defaults."""
+"""How long, how often, how many and in what order: an endpoint's manners in one value, with strongSwan's names."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ class Timing:
     retransmit_tries: int = 5
     retransmit_limit: float = 0.0
     """No wait is longer than this; 0: no limit."""
+    retransmit_jitter: int = 0
+    """Percent up to which each wait is shortened at random, so that a thousand peers do not ask again all at once."""
 
     refusal_grace: float = 1.0
     """How long an unauthenticated refusal of IKE_SA_INIT waits for something better (RFC 7296 section 2.21.1)."""
@@ -41,13 +43,28 @@ class Timing:
     """An IKE SA that was replaced and is not deleted by its peer is forgotten after this."""
     retry_interval: float = 5.0
     """Base of the wait after TEMPORARY_FAILURE (RFC 7296 section 2.25); up to as much again is added at random."""
+    make_before_break: bool = False
+    """Whether reauthentication deletes the old IKE SA only once the new one is up (RFC 7296 section 2.8.3)."""
     max_children: int = 1024
     """CHILD_SAs of one IKE SA; one more is refused with NO_ADDITIONAL_SAS."""
 
-    def wait(self, tries: int) -> float:
-        """How long to wait for an answer once a request was sent ``tries`` + 1 times."""
+    lookup_timeout: float = 10.0
+    """So long a message waits for what is looked up elsewhere (CRL, OCSP, a certificate by its URL); then it is judged
+    by what is known."""
+    hash_and_url: bool = False
+    """Follow peers' references to their certificates (RFC 7296 section 3.6)."""
+    lookup_retry: float = 10.0
+    """A look-up that failed is not tried again before."""
+
+    def wait(self, tries: int, fraction: float = 0.0) -> float:
+        """How long to wait for an answer once a request was sent ``tries`` + 1 times; ``fraction`` is the random part.
+
+        The limit comes first, then the jitter: strongSwan's order.
+        """
         seconds = self.retransmit_timeout * self.retransmit_base**tries
-        return min(seconds, self.retransmit_limit) if self.retransmit_limit else seconds
+        if self.retransmit_limit:
+            seconds = min(seconds, self.retransmit_limit)
+        return seconds * (1 - fraction * min(self.retransmit_jitter, 100) / 100)
 
 
 STRONGSWAN = Timing()

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import Certificate, CertificateRevocationList, SubjectKeyIdentifier
 
-from fastesp.config import Shared
+from fastesp.config import Authority, Shared
 from ike.credentials import CredentialStore, PrivateKey, SharedKey
+from ike.crypto.revocation import Publication
 from ike.crypto.secret import Secret
 from ike.wire.identity import Identity
 
@@ -31,7 +32,8 @@ class Vault:
         self._certificates: dict[bytes, Certificate] = {}
         self._authorities: dict[bytes, Certificate] = {}
         self._crls: dict[bytes, CertificateRevocationList] = {}
-        self._named: dict[str, Certificate] = {}
+        self._named: list[Authority] = []
+        self._publications: list[Publication] = []
         self._public_keys: dict[bytes, bytes] = {}
         self._count = 0
         self._all = CredentialStore()
@@ -61,6 +63,10 @@ class Vault:
     def crls(self) -> Sequence[CertificateRevocationList]:
         """See :class:`ike.credentials.Credentials`."""
         return self._all.crls()
+
+    def publications(self) -> Sequence[Publication]:
+        """See :class:`ike.credentials.Credentials`."""
+        return self._publications
 
     # What a load brings.
 
@@ -122,12 +128,13 @@ class Vault:
         self._crls[crl.public_bytes(Encoding.DER)] = crl
         self._merge()
 
-    def name_authority(self, name: str, certificate: Certificate | None) -> None:
-        """The CA of an ``authorities`` section, for as long as that section is loaded."""
-        if certificate is None:
-            self._named.pop(name, None)
-        else:
-            self._named[name] = certificate
+    def use_authorities(self, authorities: Iterable[Authority]) -> None:
+        """All ``authorities`` sections that are loaded: their CAs are trusted, and publish where the section says."""
+        self._publications = [
+            Publication(a.certificate, a.crl_uris, a.ocsp_uris, a.cert_uri_base)
+            for a in authorities
+            if a.certificate is not None
+        ]
         self._merge()
 
     def clear(self) -> None:
@@ -149,7 +156,8 @@ class Vault:
         loaded = (SharedKey(s.secret, s.owners, "VICI load-shared") for s in self._shared.values() if s.kind == "ike")
         merged.shared = [*loaded, *file.shared]
         merged.own = _distinct([*self._certificates.values(), *file.own])
-        merged.anchors = _distinct([*self._authorities.values(), *self._named.values(), *file.anchors])
+        named = [publication.authority for publication in self._publications]
+        merged.anchors = _distinct([*self._authorities.values(), *named, *file.anchors])
         merged.revocation = [*self._crls.values(), *file.revocation]
         for key in self._keys.values():
             merged.add_private_key(key)

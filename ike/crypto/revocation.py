@@ -1,10 +1,12 @@
-"""Whether a certificate was revoked, by the CRLs that are at hand (RFC 5280 section 6.3)."""
+"""Whether a certificate was revoked: what is published of it and where, and what CRLs say (RFC 5280 section 6.3)."""
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from enum import Enum
+from typing import Protocol
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -21,12 +23,72 @@ _HANDLED = frozenset(
 )
 
 
+class UnusableError(Exception):
+    """What was fetched is no help; the message says why, for the record of a certificate that stays unknown."""
+
+
 class Standing(Enum):
-    """What the lists say of a certificate."""
+    """What is known of a certificate; ``STALE``: only what was to be replaced by something newer before now."""
 
     GOOD = "good"
     REVOKED = "revoked"
+    STALE = "stale"
     UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """Where a CA publishes what its certificates do not say themselves: an ``authorities`` section of swanctl.conf."""
+
+    authority: x509.Certificate
+    crl_uris: tuple[str, ...] = ()
+    ocsp_uris: tuple[str, ...] = ()
+    cert_uri_base: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OcspAnswer:
+    """What a responder said of one certificate, checked; believed ``until`` then (aware of its zone)."""
+
+    standing: Standing
+    reason: str
+    until: datetime.datetime
+
+
+class Evidence(Protocol):
+    """What was found out about certificates beside the CRLs that are at hand."""
+
+    def crls(self, issuer: x509.Certificate) -> Sequence[x509.CertificateRevocationList]:
+        """Lists that were fetched, of a CA with that subject."""
+        ...
+
+    def ocsp(self, certificate: x509.Certificate, issuer: x509.Certificate) -> OcspAnswer | None:
+        """What a responder said of it, if that still holds."""
+        ...
+
+    def is_published(self, certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+        """Whether somebody says where its status can be looked up."""
+        ...
+
+    def attempts(self, certificate: x509.Certificate, issuer: x509.Certificate) -> str:
+        """Where its status was looked up in vain, and why; empty: nowhere."""
+        ...
+
+
+def standing_of(
+    certificate: x509.Certificate,
+    issuer: x509.Certificate,
+    crls: Iterable[x509.CertificateRevocationList],
+    evidence: Evidence | None,
+    now: datetime.datetime,
+) -> tuple[Standing, str]:
+    """All that is known: who says that it is revoked is believed against everybody else."""
+    answer = evidence.ocsp(certificate, issuer) if evidence is not None else None
+    fetched = evidence.crls(issuer) if evidence is not None else ()
+    listed, reason = standing_by_crls(certificate, issuer, (*crls, *fetched), now)
+    if listed is Standing.REVOKED or answer is None:
+        return listed, reason
+    return answer.standing, answer.reason
 
 
 def standing_by_crls(
@@ -44,16 +106,21 @@ def standing_by_crls(
     for crl in crls:
         if not _is_sound(crl) or crl.issuer != certificate.issuer or crl.last_update_utc > now:
             continue
-        if not _signed_by(crl, issuer):
+        if not signed_by(crl, issuer):
             continue
         entry = crl.get_revoked_certificate_by_serial_number(certificate.serial_number)
         if entry is not None and not _is_for_another_issuer(entry, issuer):
             reason = _reason(entry)
             if reason is not x509.ReasonFlags.remove_from_crl:
                 return Standing.REVOKED, reason.value if reason is not None else "unspecified"
-        elif _vouches(crl, certificate, now):
-            standing = Standing.GOOD
+        elif standing is not Standing.GOOD and _covers(crl, certificate):
+            standing = Standing.GOOD if is_fresh(crl, now) else Standing.STALE
     return standing, ""
+
+
+def is_fresh(crl: x509.CertificateRevocationList, now: datetime.datetime) -> bool:
+    """Whether a list says that it still holds."""
+    return crl.next_update_utc is not None and crl.next_update_utc >= now
 
 
 def _is_sound(crl: x509.CertificateRevocationList) -> bool:
@@ -65,7 +132,8 @@ def _is_sound(crl: x509.CertificateRevocationList) -> bool:
     return True
 
 
-def _signed_by(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:
+def signed_by(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:
+    """Whether the CA signed the list, and may."""
     try:
         usage = issuer.extensions.get_extension_for_class(x509.KeyUsage).value
         if not usage.crl_sign:
@@ -94,9 +162,7 @@ def _reason(entry: x509.RevokedCertificate) -> x509.ReasonFlags | None:
         return None
 
 
-def _vouches(crl: x509.CertificateRevocationList, certificate: x509.Certificate, now: datetime.datetime) -> bool:
-    if crl.next_update_utc is None or crl.next_update_utc < now:
-        return False
+def _covers(crl: x509.CertificateRevocationList, certificate: x509.Certificate) -> bool:
     if any(extension.critical and extension.oid not in _HANDLED for extension in crl.extensions):
         return False
     if any(extension.oid == ExtensionOID.DELTA_CRL_INDICATOR for extension in crl.extensions):
@@ -122,13 +188,24 @@ def distribution_points(certificate: x509.Certificate) -> tuple[x509.GeneralName
     return tuple(name for point in points for name in point.full_name or ())
 
 
-def names_responders(certificate: x509.Certificate) -> bool:
-    """Whether a certificate says where its OCSP responder is (RFC 5280 section 4.2.2.1)."""
+def crl_uris(certificate: x509.Certificate) -> tuple[str, ...]:
+    """Those of its distribution points that are URIs."""
+    names = distribution_points(certificate)
+    return tuple(name.value for name in names if isinstance(name, x509.UniformResourceIdentifier))
+
+
+def ocsp_uris(certificate: x509.Certificate) -> tuple[str, ...]:
+    """Where a certificate says that its OCSP responder is (RFC 5280 section 4.2.2.1)."""
     try:
         access = certificate.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
     except x509.ExtensionNotFound:
-        return False
-    return any(description.access_method == AuthorityInformationAccessOID.OCSP for description in access)
+        return ()
+    return tuple(
+        description.access_location.value
+        for description in access
+        if description.access_method == AuthorityInformationAccessOID.OCSP
+        and isinstance(description.access_location, x509.UniformResourceIdentifier)
+    )
 
 
 def _is_authority(certificate: x509.Certificate) -> bool:

@@ -23,7 +23,7 @@ from ..errors import PeerError
 from ..wire.constants import IdType, NotifyType
 from ..wire.identity import MATCH_PERFECT, Identity
 from .name_constraints import refused_name, subject_alternative_names
-from .revocation import Standing, distribution_points, names_responders, standing_by_crls
+from .revocation import Evidence, Standing, crl_uris, ocsp_uris, standing_of
 from .signature_policy import ANY_SIGNATURE, HASH_WORDS, PublicKey, SignaturePolicy, key_kind
 
 E = TypeVar("E", bound=x509.ExtensionType)
@@ -83,7 +83,8 @@ class Trust:
 
     ``anchors`` are CA certificates; ``pinned`` are peers' own, trusted as they are. ``now`` knows its zone.
     ``revocation`` is swanctl.conf's: ``strict`` asks for a list that vouches for each certificate, ``ifuri`` so for
-    those that say where their status is published, ``relaxed`` refuses only what a list names.
+    those that say where their status is published, ``relaxed`` refuses only what a list names. ``evidence`` is what was
+    looked up elsewhere.
     """
 
     anchors: Sequence[x509.Certificate]
@@ -93,6 +94,7 @@ class Trust:
     pinned: Sequence[x509.Certificate] = ()
     policy: SignaturePolicy = ANY_SIGNATURE
     revocation: str = "relaxed"
+    evidence: Evidence | None = None
 
     def validate(self, chain: Sequence[x509.Certificate], identity: Identity | None = None) -> Verified:
         """Judge ``chain[0]``, with the rest of ``chain`` as the peer's help in any order.
@@ -167,16 +169,31 @@ class Trust:
             )
 
     def _check_revocation(self, certificate: x509.Certificate, issuer: x509.Certificate) -> None:
-        standing, reason = standing_by_crls(certificate, issuer, self.crls, self.now)
+        standing, reason = standing_of(certificate, issuer, self.crls, self.evidence, self.now)
         if standing is Standing.REVOKED:
             raise _refuse("cert-revoked", f"'{_subject(certificate)}' was revoked by its CA ({reason})")
-        published = bool(distribution_points(certificate)) or names_responders(certificate)
-        if standing is Standing.UNKNOWN and (self.revocation == "strict" or (self.revocation == "ifuri" and published)):
+        if standing is Standing.GOOD or self.revocation == "relaxed":
+            return
+        if self.revocation == "ifuri" and not self._is_published(certificate, issuer):
+            return
+        attempts = self.evidence.attempts(certificate, issuer) if self.evidence is not None else ""
+        tried = f"; tried: {attempts}" if attempts else ""
+        if standing is Standing.STALE:
             raise _refuse(
-                "cert-status-unknown",
-                f"no valid CRL says that '{_subject(certificate)}' is not revoked, and revocation = {self.revocation}",
-                "provide the CA's current CRL, or relax revocation",
+                "cert-status-stale",
+                f"what vouches for '{_subject(certificate)}' is out of date, and revocation = {self.revocation}{tried}",
+                "see that the CA issues its CRL in time, and that this machine's clock is right",
             )
+        raise _refuse(
+            "cert-status-unknown",
+            f"nothing says that '{_subject(certificate)}' is not revoked, and revocation = {self.revocation}{tried}",
+            "provide the CA's current CRL, see that its URI can be reached from here, or relax revocation",
+        )
+
+    def _is_published(self, certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+        if self.evidence is not None:
+            return self.evidence.is_published(certificate, issuer)
+        return bool(crl_uris(certificate) or ocsp_uris(certificate))
 
 
 class _Search:

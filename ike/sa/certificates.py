@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import Certificate
 
 from ..auth.pubkey import Proof, pubkey_auth, read_certificates, verify_pubkey, verify_raw_key
@@ -18,6 +19,8 @@ from ..errors import LocalError
 from ..wire.constants import CertEncoding
 from ..wire.message import Message
 from ..wire.payloads import AuthPayload, CertPayload, Payload
+from . import hash_and_url
+from .lookups import Awaiting
 
 if TYPE_CHECKING:
     from .ike_sa import IkeSa
@@ -39,7 +42,7 @@ def sign(sa: IkeSa, round_: AuthRound, octets: bytes) -> tuple[list[Payload], Au
     setup = sa.in_setup
     auth = pubkey_auth(key, octets, setup.peer_hashes or None, _policy(round_.auth_detail), pss=setup.peer_signs_pss)
     chain = _chain(certificate, sa.core.credentials.certificates())
-    return [CertPayload(CertEncoding.X509_SIGNATURE, c.public_bytes(Encoding.DER)) for c in chain], auth
+    return [*hash_and_url.outgoing(sa, chain)], auth
 
 
 def _own(sa: IkeSa, round_: AuthRound) -> tuple[Certificate, PrivateKey]:
@@ -100,7 +103,11 @@ def authority_hashes(sa: IkeSa, rounds: Sequence[AuthRound]) -> tuple[bytes, ...
 
 
 def verify(sa: IkeSa, round_: AuthRound, message: Message, auth: AuthPayload, octets: bytes) -> str:
-    """Check a signature and the certificate behind it. Raises :class:`PeerError` with the exact reason."""
+    """Check a signature and the certificate behind it. Raises :class:`PeerError` with the exact reason.
+
+    :class:`Awaiting` is raised where something must be looked up first: where a certificate's status is published is
+    asked only once the peer has signed with the key of a certificate that leads to one of our CAs.
+    """
     identity = sa.remote_id
     if identity is None:
         raise RuntimeError("a certificate is checked against an identity")
@@ -110,6 +117,7 @@ def verify(sa: IkeSa, round_: AuthRound, message: Message, auth: AuthPayload, oc
     raw = next((p for p in payloads if p.encoding == CertEncoding.RAW_PUBLIC_KEY), None)
     if raw is not None and round_.pubkeys:
         return _signed(sa, verify_raw_key(auth, octets, raw.data, round_.pubkeys, policy, peer_hashes=hashes))
+    payloads, bundles = hash_and_url.incoming(sa, payloads)
     chain = read_certificates(payloads)
     if not chain:
         # A peer that sends none may be known: what the connection names, else a certificate with its identity.
@@ -118,24 +126,42 @@ def verify(sa: IkeSa, round_: AuthRound, message: Message, auth: AuthPayload, oc
     trust = Trust(
         anchors=() if round_.certs else (*credentials.authorities(), *round_.cacerts),
         intermediates=credentials.certificates(),
-        crls=credentials.crls(),
+        crls=(*credentials.crls(), *(crl for bundle in bundles for crl in bundle.crls)),
         now=sa.core.wall_clock(),
         pinned=round_.certs,
         policy=policy,
-        revocation=round_.revocation,
+        evidence=sa.core.lookups,
     )
-    proof = verify_pubkey(
-        auth,
-        octets,
-        chain,
-        identity,
-        trust,
-        peer_hashes=hashes,
-        authorities=round_.cacerts,
-        authority=round_.ca_id,
-        policies=round_.cert_policy,
-    )
+
+    def judged(trust: Trust) -> Proof:
+        return verify_pubkey(
+            auth,
+            octets,
+            chain,
+            identity,
+            trust,
+            peer_hashes=hashes,
+            authorities=round_.cacerts,
+            authority=round_.ca_id,
+            policies=round_.cert_policy,
+        )
+
+    proof = judged(trust)
+    _ask_for_status(sa, proof)
+    if round_.revocation != trust.revocation:
+        proof = judged(replace(trust, revocation=round_.revocation))
     return _signed(sa, proof)
+
+
+def _ask_for_status(sa: IkeSa, proof: Proof) -> None:
+    """Have looked up whether certificates of the path were revoked: at one place each, the best that is left."""
+    path = proof.verified.path if proof.verified is not None else ()
+    wanted = []
+    for certificate, issuer in pairwise(path):
+        questions = sa.core.lookups.status_questions(certificate, issuer)
+        wanted += [question for question in questions if sa.in_setup.patience.may_ask(question)][:1]
+    if wanted:
+        raise Awaiting(wanted)
 
 
 def _signed(sa: IkeSa, proof: Proof) -> str:

@@ -15,9 +15,12 @@ from ..timing import Timing
 from ..wire.identity import Identity
 from ..wire.selectors import Address
 from .cookies import Doorkeeper
+from .lookups import Lookups
+from .tickets import Tickets
 
 if TYPE_CHECKING:
     from .ike_sa import IkeSa
+    from .resumption import Held
 
 BUCKET_BITS = 12
 MAX_REFUSALS = 256
@@ -48,11 +51,14 @@ class Core:
         "doorkeeper",
         "drops",
         "events",
+        "held",
         "inbound_activity",
+        "lookups",
         "outgoing",
         "random",
         "source_for",
         "tells",
+        "tickets",
         "timing",
         "wall_clock",
     )
@@ -84,7 +90,11 @@ class Core:
         self.bucket = bucket
         self.tells = tells
         self.doorkeeper = Doorkeeper(random, timing)
+        self.tickets = Tickets(random)
+        self.held: dict[tuple[str, Address], Held] = {}
+        """Tickets of IKE SAs that died, by connection and gateway."""
         self.events: deque[Event] = deque()
+        self.lookups = Lookups(credentials, timing, random=random, wall_clock=wall_clock, emit=self.emit)
         self.outgoing: deque[tuple[bytes, Path]] = deque()
         self.drops: Counter[str] = Counter()
         self.by_id: dict[int, IkeSa] = {}
@@ -197,11 +207,18 @@ class Core:
             if not ids:
                 del self._by_identities[pair]
 
-    def others_between(self, sa: IkeSa) -> list[IkeSa]:
-        """Established IKE SAs between the same two identities, ``sa`` itself left out, oldest first."""
-        if sa.local_id is None or sa.remote_id is None:
+    def others_between(self, sa: IkeSa, local: Identity | None = None, remote: Identity | None = None) -> list[IkeSa]:
+        """Established IKE SAs between the same two identities, ``sa`` itself left out, oldest first.
+
+        ``local`` and ``remote`` are who the two will be, where several rounds of authentication are not over yet.
+        """
+        local, remote = local or sa.local_id, remote or sa.remote_id
+        if local is None or remote is None:
             return []
-        ids = self._by_identities.get((sa.local_id, sa.remote_id), set())
+        ids = set(self._by_identities.get((local, remote), ()))
+        if sa.renews is not None:
+            # Whatever the peer may call itself.
+            ids.add(sa.renews.ike_id)
         return [self.by_id[i] for i in sorted(ids) if i != sa.ike_id and self.by_id[i].is_usable]
 
     def _belongs(self, sa: IkeSa) -> None:

@@ -13,3 +13,7 @@ class Feature(Flag):
     FRAGMENTATION = auto()
     CHILDLESS = auto()
     REDIRECT = auto()
+    PPK = auto()
+    """A post-quantum preshared key is part of its keys, and of those of all that descends from it."""
+    CERT_LOOKUP = auto()
+    """It follows references to certificates."""

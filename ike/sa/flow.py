@@ -13,21 +13,22 @@ from typing import TYPE_CHECKING
 from ..errors import IkeError, LocalError, PeerError, SilentDrop
 from ..events import ExchangeLogged, Path
 from ..records import Failure, Refused, failure_of
-from ..wire.constants import ExchangeType, HeaderFlag, NotifyType, PayloadType
+from ..wire.constants import OPENING_EXCHANGES, ExchangeType, HeaderFlag, NotifyType, PayloadType
 from ..wire.header import Header, push_header
 from ..wire.message import Message, pull_message, pull_payloads, push_message, push_payloads
 from ..wire.payloads import NotifyPayload, Payload, SkfPayload, SkPayload
-from . import ike_intermediate, mobike, prose, rekey_ike
+from . import hold, ike_intermediate, mobike, prose, rekey_ike
 from .fragments import Reassembly, datagram_room, seal
+from .lookups import Awaiting
 from .state import State
 from .table import Kind, Row, find, rows_for
 from .task import Purpose, Task, Turn
-from .window import Standing, fingerprint
+from .window import Request, Standing, fingerprint
 
 if TYPE_CHECKING:
     from .ike_sa import IkeSa
 
-QUIET = frozenset({"temporary-failure", "try-other-method", "child-sa-not-found", "ts-max-queue"})
+QUIET = frozenset({"temporary-failure", "try-other-method", "child-sa-not-found", "ts-max-queue", "ticket-refused"})
 """Refusals that are part of the protocol's normal life: no record."""
 
 
@@ -36,6 +37,8 @@ QUIET = frozenset({"temporary-failure", "try-other-method", "child-sa-not-found"
 
 def receive(sa: IkeSa, header: Header, data: bytes, path: Path, now: float) -> None:
     """A datagram with our SPI. Raises :class:`SilentDrop` for what nobody vouches for."""
+    if hold.is_held(sa):
+        raise SilentDrop("lookup-under-way", "the message before it waits for something that is looked up")
     if header.from_initiator == sa.initiator:
         raise SilentDrop("reflected", "a message with our own role in it")
     if header.is_response:
@@ -69,16 +72,23 @@ def _receive_request(sa: IkeSa, header: Header, data: bytes, path: Path, now: fl
 
 def open_with(sa: IkeSa, message: Message, data: bytes, path: Path, now: float) -> None:
     """A request whose payloads can be read: the one that opens an IKE SA, or any later one."""
-    header = message.header
     mark = _mark(sa, data)
     _heard(sa, message, path, now)
     if sa.predecessor is not None:
         rekey_ike.claim(sa, message, now)
+    _handle_request(sa, message, mark, path, now)
+
+
+def _handle_request(sa: IkeSa, message: Message, mark: bytes, path: Path, now: float) -> None:
+    header = message.header
     try:
         row = find(rows_for(sa.state, Kind.REQUEST, header.exchange), sa.role, message, None)
         if row is None:
             raise _misplaced(message)
         answer = row.handler(sa, Turn(message, path, now))
+    except Awaiting as awaiting:
+        hold.keep(sa, awaiting, lambda then: _handle_request(sa, message, mark, path, then), now)
+        return
     except PeerError as error:
         _refuse(sa, header, error, mark, path, now)
         return
@@ -97,10 +107,9 @@ def _receive_response(sa: IkeSa, header: Header, data: bytes, path: Path, now: f
     request = sa.window.request
     if request is None or request.message_id != header.message_id:
         raise SilentDrop("unexpected-response", "a response to nothing that is under way")
-    rows = rows_for(sa.state, Kind.RESPONSE, header.exchange)
-    if not rows:
+    if not rows_for(sa.state, Kind.RESPONSE, header.exchange):
         raise SilentDrop("unexpected-exchange", f"a response of exchange {header.exchange} while {sa.state.value}")
-    protected = header.exchange != ExchangeType.IKE_SA_INIT
+    protected = header.exchange not in OPENING_EXCHANGES
     if header.spi_i != sa.spi_i or (protected and header.spi_r != sa.spi_r):
         raise SilentDrop("wrong-spi", "one SPI of the pair is not this IKE SA's")
     try:
@@ -108,10 +117,22 @@ def _receive_response(sa: IkeSa, header: Header, data: bytes, path: Path, now: f
         if message is None:
             return
         _heard(sa, message, path, now)
-        row = find(rows, sa.role, message, request.task.purpose)
+    except IkeError as error:
+        _answer_is_bad(sa, error, header, now)
+        return
+    _handle_response(sa, message, request, path, now)
+
+
+def _handle_response(sa: IkeSa, message: Message, request: Request[Task], path: Path, now: float) -> None:
+    header = message.header
+    try:
+        row = find(rows_for(sa.state, Kind.RESPONSE, header.exchange), sa.role, message, request.task.purpose)
         if row is None:
             raise _misplaced(message)
         row.handler(sa, Turn(message, path, now, request.task))
+    except Awaiting as awaiting:
+        hold.keep(sa, awaiting, lambda then: _handle_response(sa, message, request, path, then), now)
+        return
     except IkeError as error:
         _answer_is_bad(sa, error, header, now)
         return
@@ -133,10 +154,10 @@ def open_message(sa: IkeSa, header: Header, data: bytes) -> Message | None:
 
     Raises :class:`SilentDrop` for what nobody vouches for.
     """
-    if header.exchange == ExchangeType.IKE_SA_INIT:
+    if header.exchange in OPENING_EXCHANGES:
         message = pull_message(data)
         if message.sealed is not None:
-            raise SilentDrop("unexpected-exchange", "an encrypted IKE_SA_INIT")
+            raise SilentDrop("unexpected-exchange", f"an encrypted {prose.exchange_name(header.exchange)}")
         return message
     try:
         outer = pull_message(data)
@@ -191,7 +212,7 @@ def _heard(sa: IkeSa, message: Message, path: Path, now: float) -> None:
     if sa.reassembly is not None and header.is_response:
         sa.reassembly = None
     tell(sa, "received", header.exchange, header.message_id, message.payloads, response=header.is_response)
-    if header.exchange == ExchangeType.IKE_SA_INIT:
+    if header.exchange in OPENING_EXCHANGES:
         return
     if not sa.state.is_setting_up:
         mobike.heard(sa, path, now, response=header.is_response)
@@ -245,7 +266,7 @@ def _answer_is_bad(sa: IkeSa, error: IkeError, header: Header, now: float) -> No
     if isinstance(error, SilentDrop):
         raise error
     request = sa.window.request
-    if header.exchange == ExchangeType.IKE_SA_INIT and sa.setup is not None and isinstance(error, PeerError):
+    if header.exchange in OPENING_EXCHANGES and sa.setup is not None and isinstance(error, PeerError):
         # Nothing vouches for it: a better answer may still come (RFC 7296 section 2.21.1).
         sa.setup.suspicion = sa.setup.suspicion or failure_of(error)
         raise SilentDrop(error.code, str(error))
@@ -289,7 +310,7 @@ def ask_next(sa: IkeSa, now: float) -> None:
 
 
 def _exchange_of(task: Task) -> ExchangeType:
-    if task.purpose is Purpose.CONNECT:
+    if task.purpose in (Purpose.CONNECT, Purpose.RESUME):
         return ExchangeType.IKE_SA_INIT
     if task.purpose in (Purpose.NEW_CHILD, Purpose.REKEY_CHILD, Purpose.REKEY_IKE):
         return ExchangeType.CREATE_CHILD_SA
@@ -300,7 +321,7 @@ def request(sa: IkeSa, exchange: ExchangeType, payloads: Sequence[Payload], task
     """Send a request; the window keeps it until it is answered."""
     message_id = sa.window.next_outgoing
     datagrams = _pack(sa, exchange, message_id, payloads, response=False)
-    if exchange == ExchangeType.IKE_SA_INIT:
+    if exchange in OPENING_EXCHANGES:
         sa.in_setup.first_request = datagrams[0]
     sa.window.send(datagrams, task, now, sa.core.timing)
     tell(sa, "sent", exchange, message_id, payloads, response=False)
@@ -311,7 +332,7 @@ def respond(sa: IkeSa, header: Header, payloads: Sequence[Payload], mark: bytes,
     """Send a response to where the request came from (RFC 7296 section 2.11), and keep it for a repetition."""
     exchange = header.exchange
     datagrams = _pack(sa, exchange, header.message_id, payloads, response=True)
-    if exchange == ExchangeType.IKE_SA_INIT and sa.setup is not None:
+    if exchange in OPENING_EXCHANGES and sa.setup is not None:
         sa.setup.first_response = datagrams[0]
     sa.window.answer(mark, datagrams)
     tell(sa, "sent", exchange, header.message_id, payloads, response=True)
@@ -324,7 +345,7 @@ def _pack(
     flags = HeaderFlag.RESPONSE if response else HeaderFlag(0)
     if sa.initiator:
         flags |= HeaderFlag.INITIATOR
-    if exchange == ExchangeType.IKE_SA_INIT:
+    if exchange in OPENING_EXCHANGES:
         return (
             push_message(
                 spi_i=sa.spi_i, spi_r=sa.spi_r, exchange=exchange, flags=flags, message_id=message_id, payloads=payloads

@@ -33,9 +33,11 @@ from ..wire.header import Header
 from ..wire.identity import Identity
 from ..wire.payloads import NotifyPayload, Proposal, Transform
 from ..wire.selectors import TrafficSelector
-from . import flow, upkeep
+from . import flow, hold, reauth, resumption, upkeep
 from .child import ChildSa, ChildState
 from .features import Feature
+from .hold import Patience
+from .rounds import Rounds
 from .state import Role, State
 from .task import Purpose, Task
 from .window import Window
@@ -45,8 +47,11 @@ if TYPE_CHECKING:
     from .create_child_sa import RekeyChild
     from .followup_ke import Chain
     from .fragments import Reassembly
+    from .lookups import Question
     from .mobike import Roaming
     from .rekey_ike import RekeyIke
+    from .resumption import Held
+    from .tickets import Session
 
 Packet = tuple[TrafficSelector, TrafficSelector]
 
@@ -66,13 +71,19 @@ class Setup:
         "lost",
         "method",
         "methods_left",
+        "mixed_keys",
         "next_keys",
         "nonce_i",
         "nonce_r",
         "offers",
+        "patience",
         "peer_hashes",
         "peer_signs_pss",
+        "ppk_agreed",
         "restarts",
+        "rounds",
+        "serial",
+        "session",
         "started_at",
         "suspicion",
         "wanted",
@@ -91,8 +102,13 @@ class Setup:
         self.next_keys: IkeKeys | None = None
         """What takes over once the response under way is sealed."""
         self.int_auth = IntAuth()
+        self.rounds = Rounds()
+        self.ppk_agreed = False
+        self.mixed_keys: IkeKeys | None = None
+        """What a PPK makes of the keys, until the peer has used it too."""
         self.cookie = b""
         self.restarts = 0
+        self.patience = Patience()
         self.peer_hashes: tuple[SignatureHash, ...] = ()
         self.peer_signs_pss = False
         self.authorities_asked: tuple[bytes, ...] | None = None
@@ -102,6 +118,9 @@ class Setup:
         self.suspicion: Failure | None = None
         self.deadline: float | None = None
         self.started_at = 0.0
+        self.session: Session | None = None
+        """What a peer's ticket brings back, and ``serial`` is the ticket's name."""
+        self.serial = b""
 
 
 class IkeSa:
@@ -128,12 +147,18 @@ class IkeSa:
         "local_id",
         "nat_local",
         "nat_remote",
+        "opened",
         "opening",
         "path",
         "predecessor",
+        "proof",
         "reassembly",
+        "reauth_at",
         "rekey_at",
         "remote_id",
+        "renewed_by",
+        "renews",
+        "reopens",
         "roaming",
         "setup",
         "source",
@@ -142,6 +167,7 @@ class IkeSa:
         "state",
         "suite",
         "tasks",
+        "ticket",
         "window",
     )
 
@@ -161,6 +187,13 @@ class IkeSa:
         """Whether anybody was told of it: a replacement that loses against another comes and goes in silence."""
         self.predecessor: IkeSa | None = None
         """What it may replace, as long as that is not decided."""
+        self.opened = initiator
+        """Whether our side opened the first IKE SA of the line: a rekeying may come from either."""
+        self.renews: IkeSa | None = None
+        """What it takes the place of once it is up: make-before-break reauthentication."""
+        self.renewed_by: IkeSa | None = None
+        self.reopens = False
+        """It is deleted in order to be opened anew: break-before-make reauthentication."""
         self.end = ""
         """Why it ends once the response under way is sent."""
         self.connection: Connection | None = None
@@ -182,9 +215,14 @@ class IkeSa:
         self.nat_remote = False
         self.roaming: Roaming | None = None
         """Set where both sides do MOBIKE."""
+        self.proof: tuple[str, float] | None = None
+        """How the peer showed who it is, and when; kept where its session may be resumed."""
+        self.ticket: Held | None = None
+        """What brings this IKE SA back if the peer dies; who asked for it has it."""
         self.established_at: float | None = None
         self.last_inbound = 0.0
         self.rekey_at: float | None = None
+        self.reauth_at: float | None = None
         self.expires_at: float | None = None
         self.gone_at: float | None = None
         self.alarm: float | None = None
@@ -194,7 +232,7 @@ class IkeSa:
         cls, core: Core, connection: Connection, child: Child | None, packet: Packet | None, path: Path, now: float
     ) -> IkeSa:
         """A new IKE SA of ours; its first message is on the way."""
-        from .ike_sa_init import Connect
+        from .ike_session_resume import opening
 
         sa = cls(core, path, initiator=True, spi_i=core.ike_spi(), spi_r=bytes(8))
         sa.connection = connection
@@ -202,7 +240,7 @@ class IkeSa:
         if child is not None:
             sa.setup.wanted.append((child, packet))
         core.register(sa)
-        sa.want(Connect(), now)
+        sa.want(opening(core, connection, path.remote, now), now)
         return sa
 
     # What it is.
@@ -226,8 +264,8 @@ class IkeSa:
     def takes_children(self) -> bool:
         """Whether a new CHILD_SA may be asked of it, now or once it is up."""
         if self.state is State.ESTABLISHED:
-            return True
-        return self.initiator and self.state in (State.NEW, State.INIT_SENT, State.MIXING, State.AUTH_SENT)
+            return self.renewed_by is None and not self.reopens
+        return self.initiator and self.state.is_setting_up
 
     @property
     def udp_encap(self) -> bool:
@@ -324,6 +362,7 @@ class IkeSa:
             rekey_at=self.rekey_at,
             tasks=tuple(str(task) for task in [*doing, *self.tasks]),
             children=tuple(child.info() for child in self.children.values()),
+            reauth_at=self.reauth_at,
             nat_fake=self.udp_encap and not (self.nat_local or self.nat_remote),
         )
 
@@ -335,6 +374,11 @@ class IkeSa:
             flow.receive(self, header, data, path, now)
         finally:
             self.go_on(now)
+
+    def looked_up(self, question: Question, now: float) -> None:
+        """Something that it waits for was looked up."""
+        hold.answered(self, question, now)
+        self.go_on(now)
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due."""
@@ -386,16 +430,17 @@ class IkeSa:
         request = self.window.request
         return [request.task, *self.tasks] if request is not None else self.tasks
 
-    def terminate(self, now: float) -> None:
+    def terminate(self, now: float, reason: str = "deleted") -> None:
         """Close it: with a DELETE where the peer knows it, at once where it does not."""
         from .informational import DeleteIke
 
+        self.reopens = False
         if self.state.is_setting_up or self.state is State.DEAD:
             self.die("deleted", now)
             self.go_on(now)
         elif self.state is not State.DELETING:
             self.tasks.clear()
-            self.want(DeleteIke("deleted"), now)
+            self.want(DeleteIke(reason), now)
 
     def terminate_child(self, child_id: int, now: float, reason: str = "deleted") -> None:
         """Delete a CHILD_SA at both ends (RFC 7296 section 1.4.1)."""
@@ -461,7 +506,10 @@ class IkeSa:
         self.leave_setup()
         self.established_at = self.last_inbound = now
         self.core.identify(self)
+        if self.settings.session_resumption:
+            self.proof = (remote_auth, now)
         upkeep.start_timers(self, now)
+        reauth.established(self, now)
         if self.local_id is None or self.remote_id is None:
             raise RuntimeError("an IKE SA is established without identities")
         self.core.emit(
@@ -549,19 +597,24 @@ class IkeSa:
         self.core.by_child[child.child_id] = self
 
     def use_outbound(self, child: ChildSa) -> None:
-        """From now on traffic goes out on it."""
-        if not child.sends:
+        """From now on traffic goes out on it, unless it still waits to take the place of another one."""
+        if not child.sends and child.takes_over_at is None:
             child.sends = True
             self.core.emit(OutboundReady(self.ike_id, child.child_id))
+
+    def take_over(self, child: ChildSa) -> None:
+        """What it takes the place of is gone, or gives way."""
+        child.takes_over_at = None
+        self.use_outbound(child)
 
     def drop_child(self, child_id: int, reason: str) -> None:
         """It is gone: tell the data plane."""
         child = self.children.pop(child_id, None)
         if child is not None:
-            successor = self.children.get(child.successor) if child.successor is not None else None
-            if successor is not None:
+            heir = self.core.by_child.get(child.successor) if child.successor is not None else None
+            if heir is not None and child.successor is not None:
                 # Whoever deletes it has the replacement in place (RFC 7296 section 2.8).
-                self.use_outbound(successor)
+                heir.take_over(heir.children[child.successor])
             self.core.by_child.pop(child_id, None)
             self.core.emit(
                 ChildSaDeleted(self.ike_id, child_id, self.settings.name, child.config.name, reason),
@@ -581,8 +634,11 @@ class IkeSa:
         """It ends here. What is left answers repeated requests for a while: the last response may have been lost."""
         if self.state is State.DEAD:
             return
+        if self.reopens:
+            reauth.reopen(self, now)
         for child in self.children.values():
-            child.successor = None
+            if child.successor in self.children:
+                child.successor = None
         for child_id in list(self.children):
             self.drop_child(child_id, reason if reason in ("dead", "rekeyed") else "ike-deleted")
         request = self.window.request
@@ -592,10 +648,12 @@ class IkeSa:
         self.followups.clear()
         self.window.abandon()
         self.leave_setup()
+        resumption.put_by(self, reason, now)
         self.core.unidentify(self)
         self.enter(State.DEAD)
         self.keys = self.envelope_in = self.envelope_out = self.reassembly = None
         self.gone_at = now + self.core.timing.delete_timeout
+        reauth.ended(self, now)
         if self.announced:
             name = self.connection.name if self.connection is not None else ""
             self.core.emit(IkeSaDeleted(self.ike_id, name, reason))

@@ -17,7 +17,7 @@ from ..records import Failure, Refused, place
 from ..wire.constants import CertEncoding, ExchangeType, NotifyType, SignatureHash
 from ..wire.message import Message
 from ..wire.payloads import CertRequestPayload, KePayload, NoncePayload, NotifyPayload, Payload, SaPayload, Transform
-from . import nat
+from . import hash_and_url, nat, ppk, proof, rounds
 from .features import Feature
 from .ike_intermediate import ask_on
 from .select import by_addresses, by_proposals
@@ -60,6 +60,7 @@ class Connect(Task):
             *nat.announce(sa.spi_i, sa.spi_r, sa.path, pretend=sa.settings.encap),
             *_abilities(sa.settings),
         ]
+        payloads += ppk.announce(sa)
         if any(spec.has_additional_ke for spec in specs):
             payloads.append(NotifyPayload(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED))
         sa.enter(State.INIT_SENT)
@@ -113,7 +114,7 @@ def answer(sa: IkeSa, turn: Turn) -> list[Payload]:
     public, shared = respond(ke.method, ke.data, core.random)
     setup.nonce_i, setup.nonce_r = nonce.data, core.random(NONCE_LENGTH)
     setup.first_request = message.raw
-    _note_abilities(sa, message, first)
+    note_abilities(sa, message, first)
     if len(setup.candidates) == 1:
         sa.connection = first
     take_keys(sa, selection.suite, shared)
@@ -123,6 +124,7 @@ def answer(sa: IkeSa, turn: Turn) -> list[Payload]:
         NoncePayload(setup.nonce_r),
         *nat.announce(sa.spi_i, sa.spi_r, sa.path, pretend=first.encap),
         *_answered_abilities(sa, first),
+        *ppk.answer(sa, message),
     ]
     setup.deadline = turn.now + core.timing.half_open_timeout
     if setup.methods_left:
@@ -133,12 +135,11 @@ def answer(sa: IkeSa, turn: Turn) -> list[Payload]:
 
 def _answered_abilities(sa: IkeSa, connection: Connection) -> list[Payload]:
     """What the initiator announced and we can do too; childless is ours to offer (RFC 6023 section 3)."""
-    from .ike_auth import authorities_for
-
-    payloads: list[Payload] = []
-    hashes = authorities_for(sa, sa.in_setup.candidates)
+    payloads: list[Payload] = [rounds.announcement()]
+    hashes = proof.authority_hashes(sa, sa.in_setup.candidates)
     if hashes:
         payloads.append(CertRequestPayload(CertEncoding.X509_SIGNATURE, hashes))
+        payloads += hash_and_url.announce(sa)
     if Feature.FRAGMENTATION in sa.features:
         payloads.append(NotifyPayload(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED))
     if sa.in_setup.peer_hashes:
@@ -196,7 +197,8 @@ def take_keys(sa: IkeSa, suite: tuple[Transform, ...], shared: Secret) -> None:
     shared.wipe()
 
 
-def _note_abilities(sa: IkeSa, message: Message, connection: Connection) -> None:
+def note_abilities(sa: IkeSa, message: Message, connection: Connection) -> None:
+    """What the other side's first message says of NATs, and of what it can do."""
     setup = sa.in_setup
     # The request's hashes know no responder SPI yet: its header has what they were made with.
     found = nat.detect(sa.spi_i, message.header.spi_r, sa.path, message.all(NotifyPayload))
@@ -307,6 +309,7 @@ def take_answer(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
     setup.methods_left = selection.additional_ke_methods
     if setup.methods_left and message.notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED) is None:
         raise Refused(_no_intermediate(sa.settings))
+    ppk.agree(sa, message)
     shared = setup.exchange.finish(ke.data)
     setup.exchange = None
     setup.nonce_r = nonce.data
@@ -314,7 +317,9 @@ def take_answer(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
     sa.spi_r = message.header.spi_r
     request = message.one(CertRequestPayload)
     setup.authorities_asked = request.authorities if request is not None else None
-    _note_abilities(sa, message, sa.settings)
+    hash_and_url.note(sa, message)
+    note_abilities(sa, message, sa.settings)
+    rounds.note_announcement(sa, message)
     take_keys(sa, selection.suite, shared)
     may_move = sa.settings.mobike and Feature.NAT_TRAVERSAL in sa.features
     if sa.nat_local or sa.nat_remote or sa.udp_encap or may_move:

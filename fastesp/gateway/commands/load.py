@@ -75,7 +75,7 @@ async def load_authority(gateway: Gateway, request: Request) -> Mapping[str, obj
         refuse(error)
     for authority in found:
         gateway.authorities[authority.name] = authority
-        gateway.vault.name_authority(authority.name, authority.certificate)
+    gateway.vault.use_authorities(gateway.authorities.values())
     return DONE
 
 
@@ -84,7 +84,7 @@ async def unload_authority(gateway: Gateway, request: Request) -> Mapping[str, o
     name = required(request.message, "name", "unload: missing authority name")
     if gateway.authorities.pop(name, None) is None:
         raise RefusedError(f"unload: authority '{name}' not found", code="no-such-authority", outcome="not-found")
-    gateway.vault.name_authority(name, None)
+    gateway.vault.use_authorities(gateway.authorities.values())
     return DONE
 
 

@@ -364,7 +364,7 @@ def test_a_stale_list_still_revokes_but_does_not_vouch():
     stale = {"last": NOW - YEAR, "following": NOW - datetime.timedelta(days=1)}
     refused("cert-revoked", LEAF, using=trust(crls=[ROOT.crl([LEAF], **stale)]))
     strict = trust(crls=[ROOT.crl(**stale)], revocation="strict")
-    refused("cert-status-unknown", LEAF, using=strict)
+    refused("cert-status-stale", LEAF, using=strict)
 
 
 def test_a_list_signed_by_somebody_else_says_nothing():
