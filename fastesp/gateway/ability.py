@@ -19,10 +19,14 @@ from .translate import ENCRYPTION, INTEGRITY
 
 @dataclass(frozen=True, slots=True)
 class Ability:
-    """Names of suites, modes and protocols, as a data plane's ``capabilities`` says them; ``encap`` is the option's."""
+    """Names of suites, modes and protocols, as a data plane's ``capabilities`` says them; ``encap`` is the option's.
+
+    ``workers`` carry packets side by side: so many CHILD_SAs stands ``per_cpu_sas = yes`` for.
+    """
 
     names: frozenset[str]
     encap: str = "auto"
+    workers: int = 1
 
     def limit(self, connection: Connection) -> Connection:
         """The connection with what can be done left in it; itself where that is all of it."""
@@ -52,6 +56,8 @@ class Ability:
         return found
 
     def _limit_child(self, child: Child) -> Child:
+        if child.per_cpu_sas < 0:
+            child = replace(child, per_cpu_sas=self.workers)
         esp, ah = self._limit_specs(child.esp_proposals), self._limit_specs(child.ah_proposals)
         if (esp, ah) == (child.esp_proposals, child.ah_proposals):
             return child

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fastesp.gateway.ability import Ability
 from ike.config import Child, Connection
 from ike.crypto.proposal import ProposalSpec, default_esp
@@ -34,6 +36,16 @@ def test_an_alternative_that_cannot_be_done_is_left_out_and_named_with_its_line(
         "gw.conf:9: site/net: the data plane does not do AES_GCM_8_256 of aes256gcm16-aes256gcm8",
         "gw.conf:9: site/net: the data plane does not do AES_CBC_128, HMAC_SHA2_256_128 of aes128-sha256",
     ]
+
+
+def test_one_child_sa_a_worker_becomes_a_number() -> None:
+    connection = site("aes256gcm16-x25519")
+    (child,) = connection.children
+    for written, meant in ((-1, 4), (0, 0), (7, 7)):
+        wished = replace(connection, children=(replace(child, per_cpu_sas=written),))
+        limited = replace(GCM_ONLY, workers=4).limit(wished)
+        assert limited == replace(connection, children=(replace(child, per_cpu_sas=meant),))
+    assert GCM_ONLY.limit(replace(connection, children=(replace(child, per_cpu_sas=-1),))).children[0].per_cpu_sas == 1
 
 
 def test_nothing_left_is_said_and_never_becomes_the_defaults() -> None:
