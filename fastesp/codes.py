@@ -240,6 +240,36 @@ AUTHENTICATION: Mapping[str, Code] = {
         "The peer proved with another pre-shared key than the one that is configured here for its identity.",
         "make the secret the same on both sides; the record names the line of ours",
     ),
+    "auth-rounds": Code(
+        "another number of rounds",
+        "The peer authenticates itself more or fewer times (RFC 4739) than the connection has remote sections.",
+        "give the connection a remote section for each local one of the peer, in the same order",
+    ),
+    "ppk-unsupported": Code(
+        "the peer uses no post-quantum preshared key",
+        "ppk_required is set, and the peer did not announce one (RFC 8784), or named none.",
+        "set ppk_id on both sides and give both the secret; or set ppk_required = no",
+    ),
+    "ppk-unused": Code(
+        "the peer left the post-quantum preshared key out",
+        "It announced one and answered without, although no other proof had been sent to it.",
+        "update the peer; or set ppk_required = no",
+    ),
+    "ppk-id-mismatch": Code(
+        "another post-quantum preshared key is meant",
+        "The PPK_ID that the peer uses does not fit ppk_id of the connection.",
+        "make ppk_id the same on both sides; on a responder it may be a pattern",
+    ),
+    "no-ppk": Code(
+        "no post-quantum preshared key of that name",
+        "No secrets.ppk section is for the PPK_ID, and the connection or the peer insists on it.",
+        "add secrets { ppk-NAME { id = THE PPK_ID, secret = ... } }",
+    ),
+    "ppk-mismatch": Code(
+        "the post-quantum preshared keys differ",
+        "The peer's proof is good without the PPK and not with it: both sides have another secret under that PPK_ID.",
+        "make the secret the same on both sides; the record names the line of ours",
+    ),
     "psk-mismatch": Code(
         "the shared keys differ",
         "The peer proved with another pre-shared key than the one that is configured here.",

@@ -148,6 +148,8 @@ class AuthRound:
     revocation: str = "relaxed"
     pubkeys: tuple[bytes, ...] = ()
     round: int = 0
+    section: str = field(default="", compare=False)
+    """The section's name as it was written, such as ``remote-2``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +247,8 @@ class Connection:
     dscp: int = 0
     if_id_in: int = 0
     if_id_out: int = 0
+    session_resumption: bool = False
+    """Ask for tickets and use them, or give and take them (RFC 5723)."""
     where: Mapping[str, str] = field(default_factory=lambda: NOWHERE, compare=False, repr=False)
     """Key (``remote.id``, ``proposals``, ``children.net.local_ts`` ...) -> ``file:line`` of where it was written."""
 

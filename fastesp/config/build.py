@@ -75,6 +75,7 @@ def connection(values: Values, source: CertificateSource, problems: Problems) ->
         unique=Unique(values.get("unique", "no")),
         mobike=values.get("mobike", True),
         encap=values.get("encap", False),
+        session_resumption=values.get("session_resumption", False),
         fragmentation=Fragmentation(values.get("fragmentation", "yes")),
         childless=values.get("childless", "allow"),
         send_certreq=values.get("send_certreq", True),

@@ -194,7 +194,7 @@ CHILD = SectionRule(
             "none",
             "What to do when the peer closes the CHILD_SA.",
         ),
-        Key("per_cpu_sas", v.PER_CPU, "no", "More CHILD_SAs of the same selectors, one a worker (RFC 9611)."),
+        Key("per_cpu_sas", v.PER_CPU, "no", "More CHILD_SAs of the same selectors; `yes`: one a worker (RFC 9611)."),
     ),
 )
 
@@ -242,6 +242,12 @@ CONNECTION = SectionRule(
         Key("ppk_required", v.BOOLEAN, "no", "Whether to insist on it."),
         Key("keyingtries", v.NUMBER, "1", "Retransmission sequences of the first exchange; 0 never gives up."),
         Key("unique", v.one_of("never", "no", "keep", "replace"), "no", "What a second IKE SA of one peer means."),
+        Key(
+            "session_resumption",
+            v.BOOLEAN,
+            "no",
+            "Bring an IKE SA whose peer died back with a ticket (RFC 5723); an addition of this gateway.",
+        ),
         Key("reauth_time", v.TIME, "0s", "When to authenticate anew."),
         Key("rekey_time", v.TIME, "4h", "When to rekey; 0 where only reauth_time is set."),
         Key("over_time", v.TIME, "10% of rekey_time/reauth_time", "Close this long after a rekeying that failed."),

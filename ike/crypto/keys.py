@@ -91,9 +91,12 @@ class IkeKeys:
             self.suite, prf(prf_of(self.suite), self.sk_d, bytes(shared) + ni + nr), ni, nr, spi_i, spi_r
         )
 
-    def resume(self, suite: Sequence[Transform], ni: bytes, nr: bytes, spi_i: bytes, spi_r: bytes) -> IkeKeys:
-        """Keys of the IKE SA that a ticket of this one brings back (RFC 5723 section 5.1)."""
-        return self._expand(suite, prf(prf_of(suite), self.sk_d, b"Resumption" + ni + nr), ni, nr, spi_i, spi_r)
+    @classmethod
+    def resume(
+        cls, suite: Sequence[Transform], sk_d: Secret, ni: bytes, nr: bytes, spi_i: bytes, spi_r: bytes
+    ) -> IkeKeys:
+        """Keys of the IKE SA that a ticket brings back; ``sk_d`` is the old one's (RFC 5723 section 5.1)."""
+        return cls._expand(suite, prf(prf_of(suite), sk_d, b"Resumption" + ni + nr), ni, nr, spi_i, spi_r)
 
     def with_ppk(self, ppk: Secret) -> IkeKeys:
         """The same with a post-quantum pre-shared key mixed into SK_d, SK_pi and SK_pr (RFC 8784 section 3)."""

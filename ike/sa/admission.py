@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import PeerError, SilentDrop
 from ..events import FailureRecord, NegotiationFailed, Path
-from ..wire.constants import MAJOR_VERSION, ExchangeType, HeaderFlag, NotifyType
+from ..wire.constants import MAJOR_VERSION, OPENING_EXCHANGES, HeaderFlag, NotifyType
 from ..wire.header import Header
 from ..wire.message import Message, pull_message, push_message
 from ..wire.payloads import NoncePayload, NotifyPayload
@@ -26,10 +26,10 @@ def receive(core: Core, header: Header, data: bytes, path: Path, now: float) -> 
     is_request = not header.is_response and header.from_initiator
     if header.major != MAJOR_VERSION:
         _wrong_version(core, header, data, path)
-    if header.exchange != ExchangeType.IKE_SA_INIT or not is_request or any(header.spi_r):
+    if header.exchange not in OPENING_EXCHANGES or not is_request or any(header.spi_r):
         raise SilentDrop("unknown-ike-spi", "no IKE SA of ours has this SPI")
     if header.message_id != 0:
-        raise SilentDrop("message-id-ahead", "an IKE_SA_INIT request has message id 0")
+        raise SilentDrop("message-id-ahead", "the request that opens an IKE SA has message id 0")
     mark = fingerprint(data)
     known = core.by_opening.get(mark)
     if known is not None:
@@ -56,7 +56,7 @@ def _passes(core: Core, message: Message, path: Path, now: float) -> bool:
     header = message.header
     nonce = message.one(NoncePayload)
     if nonce is None:
-        raise SilentDrop("malformed", "an IKE_SA_INIT request without a nonce")
+        raise SilentDrop("malformed", "a request that opens an IKE SA without a nonce")
     if not core.doorkeeper.wants_cookie(path.remote):
         return True
     cookie = message.notify(NotifyType.COOKIE)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..wire.constants import ExchangeType, NotifyType, ProtocolId
 from ..wire.payloads import DeletePayload, NotifyPayload, Payload
-from . import mobike
+from . import mobike, reauth, resumption
 from .child import ChildSa, ChildState
 from .state import State
 from .task import Asking, Purpose, Task, Turn
@@ -102,7 +102,8 @@ def answer(sa: IkeSa, turn: Turn) -> list[Payload]:
         sa.failed(peer_refused_us(sa), ExchangeType.INFORMATIONAL)
         sa.close_after_answer("peer-auth-failed", now)
         return []
-    answers = mobike.answer(sa, turn)
+    reauth.obey(sa, message, now)
+    answers = [*mobike.answer(sa, turn), *resumption.grant(sa, message, now)]
     gone: dict[int, list[bytes]] = {}
     for delete in deletes:
         for spi in delete.spis:

@@ -21,6 +21,7 @@ class Purpose(Enum):
     """What an exchange is for. The first message of a peer's request tells it by its payloads; ours by its task."""
 
     CONNECT = "set up the IKE SA"
+    RESUME = "bring the IKE SA back"
     NEW_CHILD = "create a CHILD_SA"
     REKEY_CHILD = "rekey a CHILD_SA"
     REKEY_IKE = "rekey the IKE SA"

@@ -26,6 +26,10 @@ class ExchangeType(IntEnum):
     IKE_FOLLOWUP_KE = 44
 
 
+OPENING_EXCHANGES = frozenset({ExchangeType.IKE_SA_INIT, ExchangeType.IKE_SESSION_RESUME})
+"""What begins an IKE SA, and so is not encrypted."""
+
+
 class HeaderFlag(IntFlag):
     """RFC 7296 section 3.1."""
 

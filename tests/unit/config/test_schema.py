@@ -22,8 +22,12 @@ DERIVED = {
     "connections.<conn>.remote<suffix>.cacert<suffix>",
 }
 """Names that stand for many, or for a section."""
-OURS = {"connections.<conn>.children.<child>.per_cpu_sas", "pools.<name>.<number>"}
-"""Keys newer than that documentation."""
+OURS = {
+    "connections.<conn>.children.<child>.per_cpu_sas",
+    "connections.<conn>.session_resumption",
+    "pools.<name>.<number>",
+}
+"""Keys newer than that documentation, or of this gateway alone."""
 
 KNOWN = {name: key for name, key, _ in keys()}
 

@@ -121,7 +121,7 @@ def test_a_ppk_changes_the_keys_of_authentication_and_of_children_only():
 
 def test_resumption_starts_from_the_old_sk_d():
     keys = gcm_keys()
-    resumed = keys.resume(GCM, b"Ni", b"Nr", SPI_I, SPI_R)
+    resumed = IkeKeys.resume(GCM, keys.sk_d, b"Ni", b"Nr", SPI_I, SPI_R)
     seed = prf(Prf.HMAC_SHA2_384, keys.sk_d, b"ResumptionNiNr")
     assert bytes(resumed.sk_d) == prf_plus(Prf.HMAC_SHA2_384, seed, b"NiNr" + SPI_I + SPI_R, 48)
 

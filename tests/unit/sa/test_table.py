@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ike.sa.state import Role, State
 from ike.sa.table import TABLE, Kind, Row, find, rows_for
 from ike.sa.task import Purpose
-from ike.wire.constants import ExchangeType, HeaderFlag, PayloadType
+from ike.wire.constants import OPENING_EXCHANGES, ExchangeType, HeaderFlag, PayloadType
 from ike.wire.header import Header
 from ike.wire.message import Message
 from ike.wire.payloads import NotifyPayload, UnknownPayload
@@ -32,7 +32,7 @@ class UnknownStandIn:
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.state.value}-{row.exchange.name}-{row.kind.name}")
 def test_each_row_is_found_by_its_own_payloads(row: Row) -> None:
-    required = (row.inner if row.exchange != ExchangeType.IKE_SA_INIT else row.outer)[0]
+    required = (row.outer if row.exchange in OPENING_EXCHANGES else row.inner)[0]
     notifies = (*row.notify, *((14,) if row.refusal else ()))
     role = Role.INITIATOR if row.role is not Role.RESPONDER else Role.RESPONDER
     purpose = row.purpose if row.kind is Kind.RESPONSE else None
@@ -45,8 +45,8 @@ def test_every_state_can_be_reached_and_left() -> None:
     reached = {State.NEW}
     while True:
         more = {state for row in TABLE if row.state in reached for state in row.then} - reached
-        # Our own wishes lead from NEW to INIT_SENT and from up to closing without a message of the peer.
-        more |= {State.INIT_SENT, State.DELETING} - reached
+        # Our own wishes lead from NEW to INIT_SENT or RESUME_SENT, and from up to closing: no message does.
+        more |= {State.INIT_SENT, State.RESUME_SENT, State.DELETING} - reached
         if not more:
             break
         reached |= more
@@ -66,14 +66,15 @@ def test_before_authentication_only_setting_up_is_legal() -> None:
             assert row.exchange in (
                 ExchangeType.IKE_SA_INIT,
                 ExchangeType.IKE_INTERMEDIATE,
+                ExchangeType.IKE_SESSION_RESUME,
                 ExchangeType.IKE_AUTH,
             )
-            assert row.purpose is Purpose.CONNECT
+            assert row.purpose in (Purpose.CONNECT, Purpose.RESUME)
 
 
-def test_everything_but_ike_sa_init_is_encrypted() -> None:
+def test_everything_but_what_opens_an_ike_sa_is_encrypted() -> None:
     for row in TABLE:
-        assert (row.outer[0] == {PayloadType.SK}) == (row.exchange != ExchangeType.IKE_SA_INIT)
+        assert (row.outer[0] == {PayloadType.SK}) == (row.exchange not in OPENING_EXCHANGES)
 
 
 def test_every_story_is_one_sentence_of_its_own_in_its_state() -> None:
@@ -100,7 +101,7 @@ def test_any_message_in_any_state_matches_one_row_or_none(
         return
     assert (row.state, row.kind, row.exchange) == (state, kind, exchange)
     assert row.role in (role, Role.EITHER)
-    required = (row.inner if row.exchange != ExchangeType.IKE_SA_INIT else row.outer)[0]
+    required = (row.outer if row.exchange in OPENING_EXCHANGES else row.inner)[0]
     assert required <= kinds
     assert row.notify <= notifies
     if kind is Kind.RESPONSE:
