@@ -88,7 +88,7 @@ class Peer:
             try:
                 yield vici.Session(stream)
             except SessionException as confused:
-                # Ctrl-C in the middle of an answer: the library still ends its stream, and complains of what it had left.
+                # Ctrl-C within an answer: the library still ends its stream, and then complains of what it had left.
                 if isinstance(confused.__context__, KeyboardInterrupt):
                     raise confused.__context__ from None
                 raise

@@ -123,11 +123,12 @@ def _receive(listener: socket.socket, timeout: float) -> tuple[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class Iperf:
-    """An iperf3 run as its client saw it; ``raw`` is iperf3's own JSON."""
+    """An iperf3 run as its client saw it; ``sent`` counts datagrams; ``raw`` is iperf3's own JSON."""
 
     mbit_per_second: float
     lost_percent: float
     retransmits: int
+    sent: int
     raw: dict[str, object]
 
 
@@ -162,5 +163,6 @@ def iperf(
     if udp_mbit:
         # What the server counted: of the datagrams sent, the share that was not lost.
         delivered = end["sum"]["bits_per_second"] * (1.0 - end["sum"]["lost_percent"] / 100.0)
-        return Iperf(delivered / 1e6, end["sum"]["lost_percent"], 0, raw)
-    return Iperf(end["sum_received"]["bits_per_second"] / 1e6, 0.0, int(end["sum_sent"].get("retransmits", 0)), raw)
+        return Iperf(delivered / 1e6, end["sum"]["lost_percent"], 0, end["sum"]["packets"], raw)
+    retransmits = int(end["sum_sent"].get("retransmits", 0))
+    return Iperf(end["sum_received"]["bits_per_second"] / 1e6, 0.0, retransmits, 0, raw)
