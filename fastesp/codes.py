@@ -592,7 +592,6 @@ CONFIGURATION: Mapping[str, Code] = {
     "config-readable": Code(
         "others can read a secret", "The file's mode lets users read it who should not.", "chmod 600 FILE"
     ),
-    "config-unknown-pool": Code("no pool of that name", "pools names one that is not there.", "add it to pools"),
 }
 
 DROPS: Mapping[str, Code] = {

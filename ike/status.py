@@ -62,5 +62,8 @@ class IkeSaInfo:
     rekey_at: float | None
     tasks: tuple[str, ...]
     children: tuple[ChildSaInfo, ...]
+    reauth_at: float | None = None
     nat_fake: bool = False
     """There is no NAT; we pretend one (``encap = yes``)."""
+    ppk: bool = False
+    """A post-quantum preshared key is part of its keys (RFC 8784)."""

@@ -35,21 +35,24 @@ def rounds_of(connection: Connection, values: Values, side: str) -> Iterator[tup
 
 
 def check_ppk(connection: Connection, values: Values, shared: Sequence[Shared], problems: Problems) -> None:
-    """A PPK that is named must be there."""
+    """A PPK that is named must be there: for a pattern, one that it may mean."""
     wanted = connection.ppk_id
     keys = [secret for secret in shared if secret.kind == "ppk"]
-    if wanted is not None and not any(wanted.matches(owner) for secret in keys for owner in secret.owners):
+    if wanted is not None and not any(_names(wanted, secret) for secret in keys):
         hint = "add to secrets: ppk-1 { id = ... secret = ... }"
         problems.add(values.place("ppk_id"), f"there is no ppk secret for '{wanted}'", hint, code="config-no-secret")
 
 
+def _names(wanted: Identity, secret: Shared) -> bool:
+    return not secret.owners or any(wanted.matches(owner) or owner.matches(wanted) for owner in secret.owners)
+
+
 def check_preshared(connection: Connection, values: Values, shared: Sequence[Shared], problems: Problems) -> None:
     """A round with ``auth = psk`` needs a secret that belongs to one of the two identities, or to everybody."""
-    local = _own_identity(connection)
-    remote = _peer_identity(connection)
     keys = [secret for secret in shared if secret.kind == "ike"]
     for side in ("local", "remote"):
-        for found, section in rounds_of(connection, values, side):
+        for number, (found, section) in enumerate(rounds_of(connection, values, side)):
+            local, remote = _own_identity(connection, number), _peer_identity(connection, number)
             if found.auth != "psk" or any(_serves(secret, local, remote) for secret in keys):
                 continue
             names = " and ".join(f"'{one}'" for one in (local, remote) if one is not None and not one.is_any)
@@ -69,12 +72,13 @@ def _serves(secret: Shared, local: Identity | None, remote: Identity | None) -> 
     )
 
 
-def _own_identity(connection: Connection) -> Identity | None:
-    return connection.local[0].id or _single(connection.local_addrs)
+def _own_identity(connection: Connection, number: int) -> Identity | None:
+    """Ours in a round, counted from 0; in one that we do not have, it is still that of our last."""
+    return connection.local[min(number, len(connection.local) - 1)].id or _single(connection.local_addrs)
 
 
-def _peer_identity(connection: Connection) -> Identity | None:
-    identity = connection.remote[0].id
+def _peer_identity(connection: Connection, number: int) -> Identity | None:
+    identity = connection.remote[min(number, len(connection.remote) - 1)].id
     return identity if identity is not None else _single(connection.remote_addrs)
 
 

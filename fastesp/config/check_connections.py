@@ -1,4 +1,4 @@
-"""Checks of a connection: its addresses, times and pools, and whether another connection stands in its way."""
+"""Checks of a connection: its addresses and times, and whether another connection stands in its way."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ipaddress import ip_network
 
 from ike.config import AddressTemplate, Connection, DeadAction
 
-from .problems import Place, Problems, did_you_mean
+from .problems import Place, Problems
 from .reading import Values
 
 
@@ -19,9 +19,10 @@ def check(connection: Connection, values: Values, problems: Problems) -> None:
         hint = "add: children { net { local_ts = ... remote_ts = ... } }"
         problems.warn(values.at, f"connection '{connection.name}' has no children: no traffic passes", hint)
     if connection.ppk_required and connection.ppk_id is None:
-        problems.add(
-            values.place("ppk_required"), "ppk_required needs to know which: 'ppk_id' is missing", "add: ppk_id = ..."
+        message = (
+            "ppk_required without ppk_id: any ppk secret will do for a peer that asks, and we cannot ask ourselves"
         )
+        problems.warn(values.place("ppk_required"), message, "add: ppk_id = ...")
     if connection.dpd_delay == 0:
         for child in connection.children:
             if child.dpd_action is not DeadAction.CLEAR:
@@ -30,9 +31,6 @@ def check(connection: Connection, values: Values, problems: Problems) -> None:
                 problems.warn(
                     at, "dpd_action without dpd_delay: a silent peer goes unnoticed until something is sent", hint
                 )
-    if connection.vips and connection.pools:
-        hint = "vips asks for addresses, pools hands them out: keep one"
-        problems.warn(values.place("pools"), "the connection both asks for and hands out virtual addresses", hint)
     _check_host_bits(values, problems)
 
 
@@ -79,14 +77,6 @@ def _check_times(connection: Connection, values: Values, problems: Problems) -> 
             f"rand_time ({connection.rand_time:.0f}s) is not shorter than the time it is taken off ({shortest:.0f}s)"
         )
         problems.add(values.place("rand_time"), message, hint, code="config-lifetime")
-
-
-def check_pools(values: Values, known: Sequence[str], problems: Problems) -> None:
-    """Every pool that is named must exist."""
-    for item in values.items("pools"):
-        if item.value not in known:
-            hint = did_you_mean(item.value, known) or f"add to pools: {item.value} {{ addrs = 10.3.0.0/24 }}"
-            problems.add(item.at, f"pools: there is no pool '{item.value}'", hint, code="config-unknown-pool")
 
 
 def check_collisions(connections: Sequence[Connection], section: Values, problems: Problems) -> None:

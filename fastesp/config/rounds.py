@@ -13,6 +13,8 @@ from .problems import Place, Problems, did_you_mean
 from .reading import Item, Values
 from .schema import IKEV1, NO_EAP
 
+MOST_ROUNDS = 8
+"""Each costs both sides an exchange and a signature before anything passes."""
 _KEY_TYPE = re.compile(r"(?:ike:)?(pubkey|rsa|rsa/pss|ecdsa|ed25519|ed448)")
 _HASHES = ("sha1", "sha224", "sha256", "sha384", "sha512", "identity")
 _WORDS = ("pubkey", "psk", "null", "rsa", "ecdsa", "ed25519", "ed448", "eap", "xauth", "ike:pubkey")
@@ -35,9 +37,11 @@ def auth_rounds(connection: Values, side: str, source: CertificateSource, proble
 
     A side without a section authenticates as strongSwan's does: with a certificate, as anybody.
     """
-    return tuple(_round(section, side, source, problems) for section in round_sections(connection, side)) or (
-        AuthRound(),
-    )
+    sections = round_sections(connection, side)
+    if len(sections) > MOST_ROUNDS:
+        hint = "keep those that the peer has too"
+        problems.add(sections[MOST_ROUNDS].at, f"more than {MOST_ROUNDS} {side} rounds", hint, code="config-value")
+    return tuple(_round(section, side, source, problems) for section in sections) or (AuthRound(),)
 
 
 def round_sections(connection: Values, side: str) -> list[Values]:
@@ -74,6 +78,7 @@ def _round(section: Values, side: str, source: CertificateSource, problems: Prob
         revocation=section.get("revocation", "relaxed"),
         pubkeys=keys,
         round=section.get("round", 0),
+        section=section.name,
     )
 
 

@@ -96,3 +96,5 @@ def fill(store: CredentialStore, shared: tuple[Shared, ...]) -> None:
     for secret in shared:
         if secret.kind == "ike":
             store.add_shared_key(bytes(secret.secret), secret.owners, secret.where)
+        elif secret.kind == "ppk":
+            store.add_ppk(bytes(secret.secret), secret.owners, secret.where)

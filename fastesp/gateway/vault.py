@@ -48,6 +48,10 @@ class Vault:
         """See :class:`ike.credentials.Credentials`."""
         return self._all.shared_key_where(local, remote)
 
+    def ppks(self) -> Sequence[SharedKey]:
+        """See :class:`ike.credentials.Credentials`."""
+        return self._all.ppks()
+
     def private_key_for(self, certificate: Certificate) -> PrivateKey | None:
         """See :class:`ike.credentials.Credentials`."""
         return self._all.private_key_for(certificate) or self._file.private_key_for(certificate)
@@ -151,10 +155,13 @@ class Vault:
         """Whether this gateway can sign for a certificate."""
         return self.private_key_for(certificate) is not None
 
+    def _loaded(self, kind: str) -> list[SharedKey]:
+        return [SharedKey(s.secret, s.owners, "VICI load-shared") for s in self._shared.values() if s.kind == kind]
+
     def _merge(self) -> None:
         file, merged = self._file, CredentialStore()
-        loaded = (SharedKey(s.secret, s.owners, "VICI load-shared") for s in self._shared.values() if s.kind == "ike")
-        merged.shared = [*loaded, *file.shared]
+        merged.shared = [*self._loaded("ike"), *file.shared]
+        merged.post_quantum = [*self._loaded("ppk"), *file.post_quantum]
         merged.own = _distinct([*self._certificates.values(), *file.own])
         named = [publication.authority for publication in self._publications]
         merged.anchors = _distinct([*self._authorities.values(), *named, *file.anchors])

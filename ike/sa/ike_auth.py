@@ -1,96 +1,116 @@
-"""IKE_AUTH: both sides show who they are, and the first CHILD_SA comes along (RFC 7296 section 1.2)."""
+"""IKE_AUTH: both sides show who they are, and the first CHILD_SA comes along (RFC 7296 section 1.2).
+
+Most often one exchange does. Where a side has several rounds (RFC 4739), each exchange carries a round of whoever has
+one left; what the first request asks for beside authentication is answered with the last response. A method of more
+than one message (EAP, section 2.16) takes its exchanges within its round: what it needs is that neither side's round
+is counted before its AUTH is there.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..config import Child, Connection, Unique
-from ..errors import LocalError, PeerError
-from ..records import Failure, Refused, failure_of, place
+from ..config import AuthRound, Connection, Unique
+from ..errors import PeerError
+from ..records import Failure, Refused
 from ..wire.constants import CertEncoding, ExchangeType, NotifyType, PayloadType
 from ..wire.identity import Identity
 from ..wire.message import Message
-from ..wire.payloads import AuthPayload, CertRequestPayload, IdPayload, NotifyPayload, Payload, SaPayload
-from . import child as children
-from . import mobike, proof, resources
-from .features import Feature
-from .select import by_identities, local_identity
+from ..wire.payloads import AuthPayload, CertRequestPayload, IdPayload, NotifyPayload, Payload
+from . import candidates, first_child, hash_and_url, mobike, ppk, proof, resumption, rounds, uniqueness
+from .select import identity_of
+from .state import State
 from .task import Asking, Purpose, Task, Turn
 
 if TYPE_CHECKING:
-    from .ike_sa import IkeSa, Packet
-
-
-def authorities_for(sa: IkeSa, connections: Sequence[Connection]) -> tuple[bytes, ...]:
-    """Hashes for a CERTREQ to a peer that may belong to any of these."""
-    return proof.authority_hashes(sa, connections)
+    from .ike_sa import IkeSa
 
 
 class Authenticate(Task):
-    """Show who we are and ask for the first CHILD_SA."""
+    """Show who we are and ask for the first CHILD_SA; asked again until both sides are done."""
 
-    __slots__ = ("config", "made")
+    __slots__ = ("asked",)
     purpose = Purpose.CONNECT
 
     def __init__(self) -> None:
         super().__init__()
-        self.config: Child | None = None
-        self.made: children.Offer | None = None
+        self.asked: first_child.Asked | None = None
 
     def ask(self, sa: IkeSa, now: float) -> Asking | None:
-        """IDi, CERT, CERTREQ, IDr, AUTH, SA, TSi, TSr."""
-        connection = sa.settings
-        sa.local_id = local_identity(connection, sa.path)
-        expected = proof.first_round(connection.remote).id
-        # The secret is looked up for whom we expect; who answers is checked against it then.
-        sa.remote_id = expected if expected is not None else Identity.of_address(sa.path.remote)
-        named = expected is not None and not expected.has_wildcards
-        idi = sa.local_id.to_payload(PayloadType.ID_I)
-        certs, auth = proof.prove(sa, connection, idi)
-        payloads: list[Payload] = [idi, *certs]
-        known = proof.first_round(connection.local).auth != "null"
-        if known and connection.unique is not Unique.NEVER and not sa.core.others_between(sa):
-            payloads.append(NotifyPayload(NotifyType.INITIAL_CONTACT))
-        hashes = authorities_for(sa, [connection])
+        """IDi, CERT, CERTREQ, IDr, AUTH, SA, TSi, TSr; then our next round alone, or nothing while the peer goes on."""
+        progress = sa.in_setup.rounds
+        named = _expect(sa)
+        if progress.ours:
+            return ExchangeType.IKE_AUTH, show(sa, named) if rounds.our_next(sa) is not None else []
+        hashes = proof.authority_hashes(sa, [sa.settings])
+        asking = uniqueness.announce(sa)
         if hashes:
-            payloads.append(CertRequestPayload(CertEncoding.X509_SIGNATURE, hashes))
-        if named and expected is not None:
-            payloads.append(expected.to_payload(PayloadType.ID_R))
-        payloads.append(auth)
-        payloads += mobike.announce(sa)
-        payloads += self._first_child(sa, now)
-        return ExchangeType.IKE_AUTH, payloads
+            asking.append(CertRequestPayload(CertEncoding.X509_SIGNATURE, hashes))
+            asking += hash_and_url.announce(sa)
+        payloads = show(sa, [*asking, *named])
+        payloads += [*mobike.announce(sa), *resumption.wish(sa)]
+        if progress.multiple:
+            payloads.append(rounds.announcement())
+        self.asked, child = first_child.ask(sa, now)
+        return ExchangeType.IKE_AUTH, payloads + child
 
-    def _first_child(self, sa: IkeSa, now: float) -> list[Payload]:
-        from .create_child_sa import CreateChild
 
-        setup, connection = sa.in_setup, sa.settings
-        packet: Packet | None = None
-        childless = Feature.CHILDLESS in sa.features
-        if setup.wanted and not (childless and connection.childless in ("prefer", "force")):
-            self.config, packet = setup.wanted.pop(0)
-        elif not childless:
-            if connection.childless == "force" or not setup.wanted:
-                raise LocalError(
-                    "not-childless",
-                    "the peer does not set up an IKE SA without CHILD_SA (RFC 6023)",
-                    hint=f"name a child of connection {connection.name!r} to bring up",
-                )
-            self.config, packet = setup.wanted.pop(0)
-        sa.tasks += [CreateChild(config, wanted_packet) for config, wanted_packet in setup.wanted]
-        setup.wanted.clear()
-        if self.config is None:
-            return []
-        self.made, payloads = children.offer(sa, self.config, packet, with_ke=False)
-        return [*payloads, *resources.announce(self.config, 0)]
+def _expect(sa: IkeSa) -> list[Payload]:
+    """IDr: who the responder shall be in its next round. Secrets are looked up for it; who answers is checked then."""
+    section = rounds.their_next(sa, sa.settings)
+    expected = section.id if section is not None and sa.in_setup.rounds.theirs_follow else None
+    if expected is not None:
+        sa.remote_id = expected
+    elif sa.remote_id is None:
+        sa.remote_id = Identity.of_address(sa.path.remote)
+    return [expected.to_payload(PayloadType.ID_R)] if expected is not None and not expected.has_wildcards else []
+
+
+# Both.
+
+
+def show(sa: IkeSa, asking: Sequence[Payload] = ()) -> list[Payload]:
+    """Our next round: who we are, what the initiator asks for, the proof, and whether another round follows."""
+    setup, section = sa.in_setup, rounds.our_next(sa)
+    if section is None or sa.keys is None:
+        raise RuntimeError("there is nothing left to show, or nothing to show it with")
+    with rounds.named(setup.rounds.ours, rounds.of_side(sa.settings.local)):
+        sa.local_id = identity_of(section, sa.path)
+        identity = sa.local_id.to_payload(PayloadType.ID_I if sa.initiator else PayloadType.ID_R)
+        notifies: list[Payload] = []
+        mixed = None
+        if not setup.rounds.ours:
+            mixed = ppk.begin(sa) if sa.initiator else None
+            notifies = ppk.accept(sa) if not sa.initiator else []
+        certs, auth = proof.prove(sa, section, identity, mixed or sa.keys)
+        if mixed is not None:
+            notifies.append(ppk.identity(sa))
+            if not sa.settings.ppk_required:
+                without = proof.prove(sa, section, identity, sa.keys)[1]
+                notifies.append(NotifyPayload(NotifyType.NO_PPK_AUTH, without.data))
+    return [identity, *certs, *asking, auth, *notifies, *rounds.shown(sa)]
+
+
+def _check(sa: IkeSa, section: AuthRound, message: Message, auth: AuthPayload) -> None:
+    """The proof in the peer's round, and whether another one follows. Raises :class:`PeerError`."""
+    setup = sa.in_setup
+    keys = setup.mixed_keys or sa.keys
+    if keys is None:
+        raise RuntimeError("there are no keys yet")
+    try:
+        how = proof.verify(sa, section, message, auth, keys)
+    except PeerError as error:
+        raise ppk.explained(sa, section, message, error) from error
+    ppk.adopt(sa)
+    rounds.proven(sa, how, message)
 
 
 # The responder.
 
 
 def refuse_eap(sa: IkeSa, turn: Turn) -> list[Payload]:
-    """No AUTH in the first message asks for EAP (RFC 7296 section 2.16), which no connection of this peer allows."""
+    """No AUTH with an IDi asks for EAP (RFC 7296 section 2.16), which no connection of this peer allows."""
     identity = turn.message.one(IdPayload, PayloadType.ID_I)
     if identity is not None:
         sa.remote_id = Identity.from_payload(identity)
@@ -101,7 +121,7 @@ def refuse_eap(sa: IkeSa, turn: Turn) -> list[Payload]:
             summary=f"{sa.remote_id} wants to authenticate itself with EAP, which no connection for it allows",
             hint="make auth of our remote section that of the peer's local section",
             offered=("eap",),
-            allowed=tuple(proof.first_round(c.remote).auth for c in setup.candidates),
+            allowed=tuple(section.auth for c in setup.candidates for section in rounds.of_side(c.remote)),
             mismatch="auth",
             tried=tuple(setup.lost),
             keys=("remote.auth",),
@@ -111,149 +131,116 @@ def refuse_eap(sa: IkeSa, turn: Turn) -> list[Payload]:
 
 
 def answer(sa: IkeSa, turn: Turn) -> list[Payload]:
-    """Find the connection, verify, show who we are, set up the CHILD_SA or say why not."""
-    message, setup, now = turn.message, sa.in_setup, turn.now
-    idi, auth = message.one(IdPayload, PayloadType.ID_I), message.one(AuthPayload)
-    if idi is None or auth is None:
-        raise PeerError("invalid-syntax", "IKE_AUTH without IDi or AUTH", notify=NotifyType.INVALID_SYNTAX)
-    sa.remote_id = Identity.from_payload(idi)
-    connection = _connection_for(sa, message, proof.method_of(auth))
-    sa.connection = connection
-    sa.local_id = local_identity(connection, sa.path)
+    """The initiator's first round: find the connection, verify, show who we are, set up the CHILD_SA or say why not."""
+    message, setup = turn.message, sa.in_setup
+    setup.rounds.request = message
+    rounds.note_announcement(sa, message)
     request = message.one(CertRequestPayload)
     setup.authorities_asked = request.authorities if request is not None else None
-    remote_auth = proof.verify(sa, connection, message)
-    if remote_auth != proof.UNPROVEN:
-        # Else anybody could end somebody's IKE SAs (RFC 7619 section 2.3).
-        _check_unique(sa, message, now)
-    idr = sa.local_id.to_payload(PayloadType.ID_R)
-    certs, our_auth = proof.prove(sa, connection, idr)
-    nonces = (setup.nonce_i, setup.nonce_r)
-    if message.one(SaPayload) is None and connection.childless == "never":
-        raise Refused(
-            Failure(
-                code="childless",
-                summary=f"{sa.remote_id} wants an IKE SA without CHILD_SA, which childless = never forbids",
-                hint="set childless = allow, or name a child on the peer",
-                keys=("childless",),
-            ),
-            NotifyType.INVALID_SYNTAX,
-        )
+    hash_and_url.note(sa, message)
+    _hear(sa, message)
     mobike.check_no_nats(message, sa.path)
-    sa.established(remote_auth, now)
-    mobike.agree(sa, message)
-    return [idr, *certs, our_auth, *mobike.announce(sa, answering=message), *_answer_child(sa, message, nonces, now)]
+    return _reply(sa, turn.now)
 
 
-def _connection_for(sa: IkeSa, message: Message, method: str) -> Connection:
-    """The candidate for these identities and this way of authentication. Raises :class:`Refused`."""
+def answer_round(sa: IkeSa, turn: Turn) -> list[Payload]:
+    """Its next round."""
+    _hear(sa, turn.message)
+    return _reply(sa, turn.now)
+
+
+def answer_waiting(sa: IkeSa, turn: Turn) -> list[Payload]:
+    """It is done, and waits for our next round."""
+    if sa.in_setup.rounds.theirs_follow:
+        raise PeerError("invalid-syntax", "no IDi and AUTH, which were announced", notify=NotifyType.INVALID_SYNTAX)
+    return _reply(sa, turn.now)
+
+
+def _hear(sa: IkeSa, message: Message) -> None:
+    """Who the initiator is in its next round, and whether that is true."""
+    idi, auth = message.one(IdPayload, PayloadType.ID_I), message.one(AuthPayload)
+    progress = sa.in_setup.rounds
+    if idi is None or auth is None or not progress.theirs_follow:
+        raise PeerError("invalid-syntax", "IKE_AUTH without IDi or AUTH", notify=NotifyType.INVALID_SYNTAX)
+    sa.remote_id = Identity.from_payload(idi)
+    connection = candidates.choose(sa, message, proof.method_of(auth))
+    sa.connection = connection
+    ours, section = rounds.our_next(sa), rounds.their_next(sa, connection)
+    if section is None:
+        raise RuntimeError("a connection without such a round is no candidate")
+    if ours is not None:
+        sa.local_id = identity_of(ours, sa.path)
+    with rounds.named(progress.theirs, rounds.of_side(connection.remote)):
+        _check(sa, section, message, auth if progress.theirs else ppk.choose(sa, message, auth))
+
+
+def _reply(sa: IkeSa, now: float) -> list[Payload]:
+    """Our next round, if there is one; once both sides are done, what the first request asked for beside that."""
     setup = sa.in_setup
-    idr = message.one(IdPayload, PayloadType.ID_R)
-    wanted = Identity.from_payload(idr) if idr is not None else None
-    if sa.remote_id is None:
-        raise RuntimeError("the peer has no identity yet")
-    found, lost, keys = by_identities(setup.candidates, sa.path, sa.remote_id, wanted, method)
-    setup.lost += lost
-    if found:
-        return found[0]
-    # Where one connection only stood to choose, the record can name the line.
-    if len(setup.candidates) == 1:
-        sa.connection = setup.candidates[0]
-    key = keys[0] if keys else "remote.id"
-    said = f"IDi {sa.remote_id}" + (f", IDr {wanted}" if wanted is not None else "") + f", auth {method}"
-    allowed = tuple(
-        f"{c.name}: local.id = {local_identity(c, sa.path)}, remote.id = {proof.first_round(c.remote).id or '%any'},"
-        f" remote.auth = {proof.first_round(c.remote).auth}"
-        for c in setup.candidates
-    )
-    raise Refused(
-        Failure(
-            code="auth-method" if key == "remote.auth" else "no-connection-for-identity",
-            summary=f"no connection is for {said}",
-            hint=f"make {key} what the peer sends, or correct the peer's id",
-            offered=(said,),
-            allowed=allowed,
-            mismatch=lost[0].why if lost else key,
-            tried=tuple(setup.lost),
-            where=place(setup.candidates[0], (key,)),
-        ),
-        NotifyType.AUTHENTICATION_FAILED,
-    )
-
-
-def _check_unique(sa: IkeSa, message: Message, now: float) -> None:
-    """``unique`` and INITIAL_CONTACT (RFC 7296 section 2.4): what becomes of this peer's earlier IKE SAs."""
-    unique = sa.settings.unique
-    others = sa.core.others_between(sa)
-    if unique is Unique.NEVER or not others:
-        return
-    if message.notify(NotifyType.INITIAL_CONTACT) is not None:
-        # The peer says that it knows of no other: there is nobody left to tell. It said so of the time before this IKE
-        # SA began: one that came up since, because both opened at once, it knows by now.
-        started_at = sa.in_setup.started_at
-        for other in (o for o in others if o.established_at is None or o.established_at < started_at):
-            other.die("initial-contact", now)
-            other.go_on(now)
-    elif unique is Unique.KEEP:
-        raise Refused(
-            Failure(
-                code="duplicate-peer",
-                summary=f"{sa.remote_id} has an IKE SA already, and unique = keep lets it keep that one",
-                hint="close the other IKE SA, or set unique = replace",
-                mismatch=f"IKE SA {others[0].ike_id} with {others[0].path.remote}",
-                keys=("unique",),
-            ),
-            NotifyType.AUTHENTICATION_FAILED,
-        )
-    elif unique is Unique.REPLACE:
-        for other in others:
-            other.terminate(now)
-
-
-def _answer_child(sa: IkeSa, message: Message, nonces: tuple[bytes, bytes], now: float) -> list[Payload]:
-    """The first CHILD_SA; its failure leaves the IKE SA alone (RFC 7296 section 1.2)."""
-    offered = message.one(SaPayload)
-    if offered is None:
-        return []
-    try:
-        draft = children.choose(sa, message, with_ke=False)
-    except PeerError as error:
-        sa.failed(failure_of(error), ExchangeType.IKE_AUTH)
-        return [NotifyPayload(error.notify or NotifyType.NO_PROPOSAL_CHOSEN, error.notify_data)]
-    spi = sa.core.child_spi(draft.selection.proposal.protocol)
-    spi_out = int.from_bytes(draft.selection.proposal.spi, "big")
-    child = children.install(sa, draft, spi, spi_out, nonces, None, now)
-    sa.use_outbound(child)
-    return children.answer_payloads(draft, spi)
+    payloads = show(sa) if rounds.our_next(sa) is not None else []
+    if not rounds.is_over(sa):
+        sa.enter(State.AUTH_ANSWERED)
+        return payloads
+    request, proven, nonces = setup.rounds.request, setup.rounds.proven, (setup.nonce_i, setup.nonce_r)
+    if request is None:
+        raise RuntimeError("an initiator has been authenticated that asked nothing")
+    first_child.check_childless(sa, request)
+    if proven[-1] != proof.UNPROVEN:
+        # Else anybody could end somebody's IKE SAs (RFC 7619 section 2.3).
+        uniqueness.check(sa, request, now)
+    sa.established(", then ".join(proven), now)
+    mobike.agree(sa, request)
+    payloads += mobike.announce(sa, answering=request)
+    payloads += resumption.grant(sa, request, now, beside=payloads)
+    return [*payloads, *first_child.answer(sa, request, nonces, now)]
 
 
 # The initiator.
 
 
 def take_answer(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
-    """Verify the responder; then the CHILD_SA, or the reason why there is none."""
-    message, task, now = turn.message, turn.task, turn.now
+    """The responder's next round: verify; then our next one, or the CHILD_SA, or the reason why there is none."""
+    message, connection, progress = turn.message, sa.settings, sa.in_setup.rounds
+    idr, auth = message.one(IdPayload, PayloadType.ID_R), message.one(AuthPayload)
+    section = rounds.their_next(sa, connection)
+    if idr is None or auth is None or section is None or not progress.theirs_follow:
+        raise PeerError("invalid-syntax", "IDr and AUTH where none belong", notify=NotifyType.INVALID_SYNTAX)
+    with rounds.named(progress.theirs, rounds.of_side(connection.remote)):
+        _check_identity(sa, connection, section, Identity.from_payload(idr))
+        if not progress.theirs:
+            ppk.conclude(sa, message)
+        _check(sa, section, message, auth)
+    return _go_on(sa, turn)
+
+
+def take_silence(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
+    """The responder, which is done, takes our round."""
+    if sa.in_setup.rounds.theirs_follow:
+        raise PeerError("invalid-syntax", "IKE_AUTH without IDr or AUTH", notify=NotifyType.INVALID_SYNTAX)
+    return _go_on(sa, turn)
+
+
+def _go_on(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
+    """Ask on until both sides are authenticated; then the rest of the answer counts."""
+    task, setup, now = turn.task, sa.in_setup, turn.now
     if not isinstance(task, Authenticate):
         raise RuntimeError("IKE_AUTH was asked by another task")
-    connection, setup = sa.settings, sa.in_setup
-    idr = message.one(IdPayload, PayloadType.ID_R)
-    if idr is None:
-        raise PeerError("invalid-syntax", "IKE_AUTH without IDr", notify=NotifyType.INVALID_SYNTAX)
-    _check_identity(sa, connection, Identity.from_payload(idr))
-    remote_auth = proof.verify(sa, connection, message)
-    nonces = (setup.nonce_i, setup.nonce_r)
-    if connection.unique is Unique.REPLACE and remote_auth != proof.UNPROVEN:
-        for other in sa.core.others_between(sa):
-            other.terminate(now)
-    sa.established(remote_auth, now)
-    mobike.agree(sa, message)
-    if task.config is not None and task.made is not None:
-        _take_child(sa, message, task.config, task.made, nonces, now)
+    if not rounds.is_over(sa):
+        sa.tasks.insert(0, task)
+        return ()
+    proven, nonces = setup.rounds.proven, (setup.nonce_i, setup.nonce_r)
+    if sa.settings.unique is Unique.REPLACE and proven[-1] != proof.UNPROVEN:
+        uniqueness.replace_others(sa, now)
+    sa.established(", then ".join(proven), now)
+    mobike.agree(sa, turn.message)
+    resumption.keep(sa, turn.message, now)
+    if task.asked is not None:
+        first_child.take(sa, turn.message, task.asked, nonces, now)
     return ()
 
 
-def _check_identity(sa: IkeSa, connection: Connection, identity: Identity) -> None:
-    expected = proof.first_round(connection.remote).id
+def _check_identity(sa: IkeSa, connection: Connection, section: AuthRound, identity: Identity) -> None:
+    expected = section.id
     sa.remote_id = identity
     if expected is None or identity.matches(expected):
         return
@@ -271,33 +258,15 @@ def _check_identity(sa: IkeSa, connection: Connection, identity: Identity) -> No
     )
 
 
-def _take_child(
-    sa: IkeSa, message: Message, config: Child, made: children.Offer, nonces: tuple[bytes, bytes], now: float
-) -> None:
-    from .informational import DeleteSpi
-
-    error = message.error
-    if error is not None or message.one(SaPayload) is None:
-        number = error.notify if error is not None else 0
-        sa.failed(children.refusal_of(config, made, number, "IKE_AUTH; the IKE SA is up"), ExchangeType.IKE_AUTH)
-        return
-    try:
-        draft = children.confirm(made, message)
-    except PeerError as problem:
-        # The peer believes that it is up.
-        sa.failed(failure_of(problem), ExchangeType.IKE_AUTH)
-        sa.tasks.append(DeleteSpi(made.proposals[0].protocol, made.spi))
-        return
-    spi_out = int.from_bytes(draft.selection.proposal.spi, "big")
-    child = children.install(sa, draft, made.spi, spi_out, nonces, None, now)
-    sa.use_outbound(child)
-    resources.ask_for_more(sa, child)
-
-
 def take_refusal(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
-    """The responder does not accept us, and does not say why (RFC 7296 section 2.21.2): look at its log."""
+    """The responder does not accept us, and does not say why (RFC 7296 section 2.21.2): look at its log.
+
+    After several rounds its last answer may hold nothing but the refusal of the CHILD_SA.
+    """
     error = turn.message.error
     number = error.notify if error is not None else 0
+    if rounds.is_over(sa) and number in first_child.REFUSALS:
+        return _go_on(sa, turn)
     if number == NotifyType.AUTHENTICATION_FAILED:
         refused = peer_refused_us(sa)
     else:
@@ -319,23 +288,30 @@ def take_refusal(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
 
 def peer_refused_us(sa: IkeSa) -> Failure:
     """AUTHENTICATION_FAILED: the peer knows what is wrong; we know where to look."""
-    connection = sa.settings
-    round_ = proof.first_round(connection.local)
-    if proof.uses_certificates(round_):
+    sections = rounds.of_side(sa.settings.local)
+    number = sa.setup.rounds.ours if sa.setup is not None else len(sections)
+    section = sections[max(number, 1) - 1]
+    summary, where = f"the peer does not accept us as {sa.local_id}", ""
+    if len(sections) > 1:
+        summary = f"round {max(number, 1)} of {len(sections)}: {summary}"
+    if proof.uses_certificates(section):
         hint = "compare local.id with the peer's remote.id, and see that the peer trusts the CA of local.certs"
         keys: tuple[str, ...] = ("local.id", "local.certs", "local.auth")
-        place = ""
     else:
         hint = "compare the secret and local.id with the peer's: its log says which of the two is wrong"
         keys = ("local.id",)
         local, remote = sa.local_id, sa.remote_id
-        place = sa.core.credentials.shared_key_where(local, remote) if local is not None and remote is not None else ""
+        where = sa.core.credentials.shared_key_where(local, remote) if local is not None and remote is not None else ""
+    if number < len(sections):
+        hint += "; it does not announce RFC 4739, so that it was shown one round alone"
+    if sa.settings.ppk_id is not None:
+        hint += f". The post-quantum preshared key {sa.settings.ppk_id} may be another one there, too"
     return Failure(
         code="peer-auth-failed",
-        summary=f"the peer does not accept us as {sa.local_id}",
+        summary=summary,
         hint=hint,
-        allowed=(f"local.id = {sa.local_id}, local.auth = {round_.auth}",),
+        allowed=(f"local.id = {sa.local_id}, local.auth = {section.auth}",),
         mismatch="the peer does not say what it missed",
-        keys=keys,
-        where=f"{place}: secret" if place else "",
+        keys=tuple(rounds.key_of(section, key) for key in keys) if len(sections) > 1 else keys,
+        where=f"{where}: secret" if where else "",
     )

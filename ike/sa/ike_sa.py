@@ -150,9 +150,10 @@ class IkeSa:
         "opened",
         "opening",
         "path",
+        "peer_token",
         "predecessor",
         "proof",
-        "reassembly",
+        "reassemblies",
         "reauth_at",
         "rekey_at",
         "remote_id",
@@ -194,6 +195,8 @@ class IkeSa:
         self.renewed_by: IkeSa | None = None
         self.reopens = False
         """It is deleted in order to be opened anew: break-before-make reauthentication."""
+        self.peer_token = b""
+        """What only the peer can say once it has lost this IKE SA (RFC 6290)."""
         self.end = ""
         """Why it ends once the response under way is sent."""
         self.connection: Connection | None = None
@@ -202,7 +205,8 @@ class IkeSa:
         self.keys: IkeKeys | None = None
         self.envelope_out: Envelope | None = None
         self.envelope_in: Envelope | None = None
-        self.reassembly: Reassembly | None = None
+        self.reassemblies: dict[tuple[bool, int], Reassembly] = {}
+        """Of responses and requests, by message id."""
         self.window: Window[Task] = Window()
         self.tasks: list[Task] = []
         self.children: dict[int, ChildSa] = {}
@@ -307,8 +311,7 @@ class IkeSa:
         """Our request to replace this IKE SA, if it is on its way."""
         from .rekey_ike import RekeyIke
 
-        task = self.window.request.task if self.window.request is not None else None
-        return task if isinstance(task, RekeyIke) else None
+        return next((task for task in self.window.tasks() if isinstance(task, RekeyIke)), None)
 
     @property
     def is_being_replaced(self) -> bool:
@@ -318,19 +321,15 @@ class IkeSa:
     @property
     def is_changing_children(self) -> bool:
         """Whether a request of ours that makes, replaces or deletes a CHILD_SA is on its way."""
-        request = self.window.request
-        return request is not None and request.task.purpose in (
-            Purpose.NEW_CHILD,
-            Purpose.REKEY_CHILD,
-            Purpose.DELETE_CHILD,
-        )
+        changes = (Purpose.NEW_CHILD, Purpose.REKEY_CHILD, Purpose.DELETE_CHILD)
+        return any(task.purpose in changes for task in self.window.tasks())
 
     def child_rekey_under_way(self, child_id: int) -> RekeyChild | None:
         """Our request to replace a CHILD_SA, if it is on its way."""
         from .create_child_sa import RekeyChild
 
-        task = self.window.request.task if self.window.request is not None else None
-        return task if isinstance(task, RekeyChild) and task.old_id == child_id else None
+        rekeys = (task for task in self.window.tasks() if isinstance(task, RekeyChild))
+        return next((task for task in rekeys if task.old_id == child_id), None)
 
     def child_by_outbound(self, spi: bytes, protocol: int) -> ChildSa | None:
         """The CHILD_SA that the peer names by its own inbound SPI (RFC 7296 sections 1.3.3 and 1.4.1)."""
@@ -343,8 +342,6 @@ class IkeSa:
     def info(self) -> IkeSaInfo:
         """For status displays."""
         word = "REKEYING" if self.state is State.ESTABLISHED and self.rekey_task() is not None else self.state.word
-        request = self.window.request
-        doing = [request.task] if request is not None else []
         return IkeSaInfo(
             ike_id=self.ike_id,
             connection=self.connection.name if self.connection is not None else "",
@@ -360,10 +357,11 @@ class IkeSa:
             nat_remote=self.nat_remote,
             established_at=self.established_at,
             rekey_at=self.rekey_at,
-            tasks=tuple(str(task) for task in [*doing, *self.tasks]),
+            tasks=tuple(str(task) for task in self._all_tasks()),
             children=tuple(child.info() for child in self.children.values()),
             reauth_at=self.reauth_at,
             nat_fake=self.udp_encap and not (self.nat_local or self.nat_remote),
+            ppk=Feature.PPK in self.features,
         )
 
     # What comes to it.
@@ -427,8 +425,7 @@ class IkeSa:
             self.want(CreateChild(config, packet), now)
 
     def _all_tasks(self) -> Sequence[Task]:
-        request = self.window.request
-        return [request.task, *self.tasks] if request is not None else self.tasks
+        return [*self.window.tasks(), *self.tasks]
 
     def terminate(self, now: float, reason: str = "deleted") -> None:
         """Close it: with a DELETE where the peer knows it, at once where it does not."""
@@ -491,7 +488,7 @@ class IkeSa:
         """Ask whether the peer is there; a request under way asks that already (RFC 7296 section 2.4)."""
         from .informational import Liveness
 
-        if self.state is State.ESTABLISHED and self.window.is_free:
+        if self.state is State.ESTABLISHED and self.window.is_empty:
             self.want(Liveness(), now)
 
     # What becomes of it.
@@ -641,8 +638,7 @@ class IkeSa:
                 child.successor = None
         for child_id in list(self.children):
             self.drop_child(child_id, reason if reason in ("dead", "rekeyed") else "ike-deleted")
-        request = self.window.request
-        for task in [request.task, *self.tasks] if request is not None else self.tasks:
+        for task in self._all_tasks():
             task.refused(self, now)
         self.tasks.clear()
         self.followups.clear()
@@ -651,7 +647,8 @@ class IkeSa:
         resumption.put_by(self, reason, now)
         self.core.unidentify(self)
         self.enter(State.DEAD)
-        self.keys = self.envelope_in = self.envelope_out = self.reassembly = None
+        self.keys = self.envelope_in = self.envelope_out = None
+        self.reassemblies.clear()
         self.gone_at = now + self.core.timing.delete_timeout
         reauth.ended(self, now)
         if self.announced:

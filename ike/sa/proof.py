@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..auth.octets import auth_octets
 from ..auth.psk import shared_key_auth, verify_shared_key
 from ..config import AuthRound, Connection, SendCert
-from ..crypto.keys import prf_of
+from ..crypto.keys import IkeKeys, prf_of
 from ..crypto.secret import Secret
 from ..errors import LocalError, PeerError
 from ..records import Failure, Refused
@@ -16,6 +16,7 @@ from ..wire.constants import AuthMethod, NotifyType, PayloadType
 from ..wire.message import Message
 from ..wire.payloads import AuthPayload, IdPayload, Payload
 from . import certificates
+from .rounds import of_side
 from .select import method_allowed, secret_place
 
 if TYPE_CHECKING:
@@ -33,38 +34,35 @@ def method_of(auth: AuthPayload) -> str:
     return "null" if auth.method == AuthMethod.NULL else "pubkey"
 
 
-def first_round(rounds: tuple[AuthRound, ...]) -> AuthRound:
-    """The round that is done here: the first one; strongSwan's default where none is written."""
-    return rounds[0] if rounds else AuthRound()
-
-
 def uses_certificates(round_: AuthRound) -> bool:
     """Whether a side proves itself with a key of its own."""
     return method_allowed(round_, "pubkey")
 
 
-def _octets(sa: IkeSa, identity: IdPayload, *, initiators: bool) -> bytes:
+def _octets(sa: IkeSa, identity: IdPayload, keys: IkeKeys, *, initiators: bool) -> bytes:
     """What the AUTH payload of one side covers; ``initiators`` says whose."""
     setup = sa.in_setup
-    if sa.keys is None:
-        raise RuntimeError("there are no keys yet")
     number, int_auth = prf_of(sa.suite), setup.int_auth.octets()
     if initiators:
-        return auth_octets(number, setup.first_request, setup.nonce_r, sa.keys.sk_pi, identity, int_auth)
-    return auth_octets(number, setup.first_response, setup.nonce_i, sa.keys.sk_pr, identity, int_auth)
+        return auth_octets(number, setup.first_request, setup.nonce_r, keys.sk_pi, identity, int_auth)
+    return auth_octets(number, setup.first_response, setup.nonce_i, keys.sk_pr, identity, int_auth)
 
 
-def prove(sa: IkeSa, connection: Connection, identity: IdPayload) -> tuple[list[Payload], AuthPayload]:
-    """Our certificates and our AUTH payload. Raises :class:`LocalError` where a secret or key is missing."""
-    round_ = first_round(connection.local)
-    octets = _octets(sa, identity, initiators=sa.initiator)
+def prove(sa: IkeSa, round_: AuthRound, identity: IdPayload, keys: IkeKeys) -> tuple[list[Payload], AuthPayload]:
+    """Our certificates and our AUTH payload of one round. Raises :class:`LocalError` where a secret or key is missing.
+
+    ``keys`` are those of the IKE SA, or what a PPK makes of them.
+    """
+    connection = sa.settings
+    octets = _octets(sa, identity, keys, initiators=sa.initiator)
     if uses_certificates(round_):
         chain, auth = certificates.sign(sa, round_, octets)
         asked = sa.in_setup.authorities_asked is not None
         send = connection.send_cert is SendCert.ALWAYS or (connection.send_cert is SendCert.IF_ASKED and asked)
         return (list(chain) if send else []), auth
+    number = prf_of(sa.suite)
     if round_.auth == "null":
-        return [], shared_key_auth(prf_of(sa.suite), _sk_p(sa, initiators=sa.initiator), octets, AuthMethod.NULL)
+        return [], shared_key_auth(number, keys.sk_pi if sa.initiator else keys.sk_pr, octets, AuthMethod.NULL)
     if round_.auth != "psk":
         raise LocalError("auth-method-unknown", f"connections.{connection.name}.local: auth = {round_.auth}")
     if sa.local_id is None or sa.remote_id is None:
@@ -76,20 +74,18 @@ def prove(sa: IkeSa, connection: Connection, identity: IdPayload) -> tuple[list[
             f"there is no shared key for {sa.local_id} and {sa.remote_id}",
             hint=f"add a secrets.ike section with id = {sa.remote_id}",
         )
-    return [], shared_key_auth(prf_of(sa.suite), secret, octets)
+    return [], shared_key_auth(number, secret, octets)
 
 
-def verify(sa: IkeSa, connection: Connection, message: Message) -> str:
-    """Check that the peer is who it says; returns how it showed it (``remote_auth`` of the event).
+def verify(sa: IkeSa, round_: AuthRound, message: Message, auth: AuthPayload, keys: IkeKeys) -> str:
+    """Check that the peer is who it says in this round; returns how it showed it (``remote_auth`` of the event).
 
-    Raises :class:`PeerError`, whose record is complete.
+    ``auth`` and ``keys`` say which proof is checked: with a PPK there may be two. Raises :class:`PeerError`, whose
+    record is complete.
     """
-    auth = message.one(AuthPayload)
-    kind = PayloadType.ID_R if sa.initiator else PayloadType.ID_I
-    identity = message.one(IdPayload, kind)
-    if auth is None or identity is None:
-        raise PeerError("invalid-syntax", "no AUTH or no identity", notify=NotifyType.INVALID_SYNTAX)
-    round_ = first_round(connection.remote)
+    identity = message.one(IdPayload, PayloadType.ID_R if sa.initiator else PayloadType.ID_I)
+    if identity is None:
+        raise PeerError("invalid-syntax", "AUTH without an identity", notify=NotifyType.INVALID_SYNTAX)
     method = method_of(auth)
     if not method_allowed(round_, method):
         raise Refused(
@@ -104,26 +100,20 @@ def verify(sa: IkeSa, connection: Connection, message: Message) -> str:
             ),
             NotifyType.AUTHENTICATION_FAILED,
         )
-    octets = _octets(sa, identity, initiators=not sa.initiator)
+    octets = _octets(sa, identity, keys, initiators=not sa.initiator)
     if method == "psk":
         _verify_psk(sa, auth, octets)
         return "pre-shared key"
     if method == "null":
-        _verify_null(sa, auth, octets)
+        _verify_null(sa, auth, octets, keys.sk_pr if sa.initiator else keys.sk_pi)
         return UNPROVEN
     return certificates.verify(sa, round_, message, auth, octets)
 
 
-def _sk_p(sa: IkeSa, *, initiators: bool) -> Secret:
-    if sa.keys is None:
-        raise RuntimeError("there are no keys yet")
-    return sa.keys.sk_pi if initiators else sa.keys.sk_pr
-
-
-def _verify_null(sa: IkeSa, auth: AuthPayload, octets: bytes) -> None:
+def _verify_null(sa: IkeSa, auth: AuthPayload, octets: bytes, sk_p: Secret) -> None:
     """Nobody is proven to be anybody, but who opened the IKE SA is who goes on with it (RFC 7619 section 2.1)."""
     try:
-        verify_shared_key(prf_of(sa.suite), _sk_p(sa, initiators=not sa.initiator), octets, auth, AuthMethod.NULL)
+        verify_shared_key(prf_of(sa.suite), sk_p, octets, auth, AuthMethod.NULL)
     except PeerError:
         raise Refused(
             Failure(
@@ -176,5 +166,5 @@ def _verify_psk(sa: IkeSa, auth: AuthPayload, octets: bytes) -> None:
 
 def authority_hashes(sa: IkeSa, connections: Sequence[Connection]) -> tuple[bytes, ...]:
     """What to put into CERTREQ for peers of these connections; empty: send none (RFC 7296 section 3.7)."""
-    rounds = [first_round(c.remote) for c in connections if c.send_certreq]
-    return certificates.authority_hashes(sa, [r for r in rounds if uses_certificates(r)])
+    sections = [section for c in connections if c.send_certreq for section in of_side(c.remote)]
+    return certificates.authority_hashes(sa, [section for section in sections if uses_certificates(section)])

@@ -58,16 +58,20 @@ def by_proposals(
     return chosen, left, lost, first
 
 
-def local_identity(connection: Connection, path: Path) -> Identity:
-    """Who we are there: as configured, else as our certificate says, else our address (strongSwan's order)."""
-    first = connection.local[0] if connection.local else AuthRound()
-    if first.id is not None and not first.id.is_any:
-        return first.id
-    if first.auth == "null":
+def local_identity(connection: Connection, path: Path, number: int = 0) -> Identity:
+    """Who we are there in a round of ours, counted from 0."""
+    return identity_of(connection.local[number] if number < len(connection.local) else AuthRound(), path)
+
+
+def identity_of(round_: AuthRound, path: Path) -> Identity:
+    """Who we are in a round: as configured, else as our certificate says, else our address (strongSwan's order)."""
+    if round_.id is not None and not round_.id.is_any:
+        return round_.id
+    if round_.auth == "null":
         # Who proves nothing need not say who it is (RFC 7619 section 2.2).
         return Identity(IdType.NULL, b"")
-    if first.certs:
-        return Identity.of_name(first.certs[0].subject)
+    if round_.certs:
+        return Identity.of_name(round_.certs[0].subject)
     return Identity.of_address(path.local)
 
 
@@ -80,20 +84,27 @@ def method_allowed(configured: AuthRound, method: str) -> bool:
 
 
 def by_identities(
-    candidates: Sequence[Connection], path: Path, remote: Identity, wanted_local: Identity | None, method: str
+    candidates: Sequence[Connection],
+    path: Path,
+    remote: Identity,
+    wanted_local: Identity | None,
+    method: str,
+    number: int = 0,
 ) -> tuple[list[Connection], list[AttemptLost], list[str]]:
     """Candidates for this peer, the closest first; why the others lost, and the key each stumbled over.
 
-    ``wanted_local`` is the peer's IDr: whom of us it wants to talk to.
+    ``wanted_local`` is the peer's IDr: whom of us it wants to talk to. ``number`` is the round, counted from 0.
     """
     scored: list[tuple[tuple[int, int], Connection]] = []
     lost: list[AttemptLost] = []
     keys: list[str] = []
     for connection in candidates:
-        expected = connection.remote[0] if connection.remote else AuthRound()
-        ours = local_identity(connection, path)
+        expected = connection.remote[number] if number < len(connection.remote) else AuthRound()
+        ours = local_identity(connection, path, number)
         remote_score = remote.match_score(expected.id if expected.id is not None else Identity.ANY)
-        local_score = 1 if wanted_local is None else max(ours.match_score(wanted_local), wanted_local.match_score(ours))
+        local_score = 1
+        if wanted_local is not None and number < max(1, len(connection.local)):
+            local_score = max(ours.match_score(wanted_local), wanted_local.match_score(ours))
         if not remote_score:
             lost.append(AttemptLost(connection.name, f"remote.id is {expected.id}, the peer is {remote}"))
             keys.append("remote.id")

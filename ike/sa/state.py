@@ -20,7 +20,10 @@ class State(Enum):
     INIT_SENT = "init-sent"
     INIT_ANSWERED = "init-answered"
     MIXING = "mixing"
+    RESUME_SENT = "resume-sent"
+    RESUME_ANSWERED = "resume-answered"
     AUTH_SENT = "auth-sent"
+    AUTH_ANSWERED = "auth-answered"
     ESTABLISHED = "established"
     REKEYED = "rekeyed"
     DELETING = "deleting"
@@ -37,4 +40,15 @@ class State(Enum):
         return "CONNECTING" if self in _SETTING_UP else self.value.upper()
 
 
-_SETTING_UP = frozenset({State.NEW, State.INIT_SENT, State.INIT_ANSWERED, State.MIXING, State.AUTH_SENT})
+_SETTING_UP = frozenset(
+    {
+        State.NEW,
+        State.INIT_SENT,
+        State.INIT_ANSWERED,
+        State.MIXING,
+        State.RESUME_SENT,
+        State.RESUME_ANSWERED,
+        State.AUTH_SENT,
+        State.AUTH_ANSWERED,
+    }
+)

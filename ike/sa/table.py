@@ -12,12 +12,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from ..wire.constants import OPENING_EXCHANGES
 from ..wire.constants import ExchangeType as X
 from ..wire.constants import NotifyType as N
 from ..wire.constants import PayloadType as P
 from ..wire.message import Message
 from ..wire.payloads import NotifyPayload, Payload, UnknownPayload
-from . import create_child_sa, followup_ke, ike_auth, ike_intermediate, ike_sa_init, informational, rekey_ike
+from . import (
+    create_child_sa,
+    followup_ke,
+    ike_auth,
+    ike_intermediate,
+    ike_sa_init,
+    ike_session_resume,
+    informational,
+    rekey_ike,
+)
 from .state import Role, State
 from .task import Purpose, Turn
 
@@ -55,7 +65,7 @@ class Row:
 
     def matches(self, kinds: set[int], notifies: set[int], purpose: Purpose | None) -> bool:
         """Whether a message with these payloads is one of this row's. ``kinds`` leaves notifies and vendor ids out."""
-        required, optional = self.inner if self.exchange != X.IKE_SA_INIT else self.outer
+        required, optional = self.outer if self.exchange in OPENING_EXCHANGES else self.inner
         if self.kind is Kind.RESPONSE and purpose is not self.purpose:
             return False
         if not (required <= kinds and self.notify <= notifies):
@@ -74,7 +84,9 @@ SEALED: tuple[Kinds, Kinds] = (_of(P.SK), frozenset())
 CHILD = _of(P.SA, P.TS_I, P.TS_R)
 NEW_CHILD = (_of(P.SA, P.NONCE, P.TS_I, P.TS_R), _of(P.KE, P.CP))
 OPEN, SENT, ANSWERED, MIXING = State.NEW, State.INIT_SENT, State.INIT_ANSWERED, State.MIXING
-AUTH, UP, REPLACED, CLOSING, DEAD = State.AUTH_SENT, State.ESTABLISHED, State.REKEYED, State.DELETING, State.DEAD
+RESUME, RESUMING = State.RESUME_SENT, State.RESUME_ANSWERED
+AUTH, AUTHING = State.AUTH_SENT, State.AUTH_ANSWERED
+UP, REPLACED, CLOSING, DEAD = State.ESTABLISHED, State.REKEYED, State.DELETING, State.DEAD
 I, R, ANY = Role.INITIATOR, Role.RESPONDER, Role.EITHER  # noqa: E741 - the RFC's own letters
 
 SETTING_UP = (
@@ -127,28 +139,100 @@ SETTING_UP = (
         ike_intermediate.take_refusal, (DEAD,), Purpose.CONNECT, refusal=True,
     ),
     Row(
-        "The initiator shows who it is: verify, show who we are, and set up the first CHILD_SA.",
+        "The initiator shows who it is: verify, show who we are, and set up the first CHILD_SA once that is all.",
         ANSWERED, R, Kind.REQUEST, X.IKE_AUTH,
         SEALED, (_of(P.ID_I, P.AUTH), CHILD | _of(P.ID_R, P.CERT, P.CERTREQ, P.CP)),
-        ike_auth.answer, (UP,), Purpose.CONNECT,
+        ike_auth.answer, (UP, AUTHING), Purpose.CONNECT,
     ),
     Row(
-        "The initiator leaves its proof out: it wants EAP.",
-        ANSWERED, R, Kind.REQUEST, X.IKE_AUTH,
-        SEALED, (_of(P.ID_I), CHILD | _of(P.ID_R, P.CERT, P.CERTREQ, P.CP)),
-        ike_auth.refuse_eap, (DEAD,), Purpose.CONNECT,
+        "The initiator shows who it is once more: verify, and go on.",
+        AUTHING, R, Kind.REQUEST, X.IKE_AUTH,
+        SEALED, (_of(P.ID_I, P.AUTH), _of(P.ID_R, P.CERT, P.CERTREQ)),
+        ike_auth.answer_round, (UP, AUTHING), Purpose.CONNECT,
+    ),
+    *(
+        Row(
+            "The initiator leaves its proof out: it wants EAP.",
+            state, R, Kind.REQUEST, X.IKE_AUTH,
+            SEALED, (_of(P.ID_I), CHILD | _of(P.ID_R, P.CERT, P.CERTREQ, P.CP)),
+            ike_auth.refuse_eap, (DEAD,), Purpose.CONNECT,
+        )
+        for state in (ANSWERED, AUTHING)
     ),
     Row(
-        "The responder shows who it is: verify; the first CHILD_SA is up, or was refused alone.",
+        "The initiator is done and waits: show who we are once more.",
+        AUTHING, R, Kind.REQUEST, X.IKE_AUTH,
+        SEALED, NONE,
+        ike_auth.answer_waiting, (UP, AUTHING), Purpose.CONNECT,
+    ),
+    Row(
+        "The responder shows who it is: verify, and go on; then the first CHILD_SA is up, or was refused alone.",
         AUTH, I, Kind.RESPONSE, X.IKE_AUTH,
         SEALED, (_of(P.ID_R, P.AUTH), CHILD | _of(P.CERT, P.CP)),
-        ike_auth.take_answer, (UP,), Purpose.CONNECT,
+        ike_auth.take_answer, (UP, AUTH), Purpose.CONNECT,
     ),
     Row(
-        "The responder does not accept us.",
+        "The responder does not accept us, or after all rounds only the CHILD_SA.",
         AUTH, I, Kind.RESPONSE, X.IKE_AUTH,
         SEALED, NONE,
-        ike_auth.take_refusal, (DEAD,), Purpose.CONNECT, refusal=True,
+        ike_auth.take_refusal, (DEAD, UP), Purpose.CONNECT, refusal=True,
+    ),
+    Row(
+        "The responder is done and took our round: go on; then the first CHILD_SA is up.",
+        AUTH, I, Kind.RESPONSE, X.IKE_AUTH,
+        SEALED, (frozenset(), CHILD | _of(P.CP)),
+        ike_auth.take_silence, (UP, AUTH), Purpose.CONNECT,
+    ),
+)  # fmt: skip
+
+RESUMPTION = (
+    Row(
+        "A peer presents its ticket: open it, answer with a nonce.",
+        OPEN, R, Kind.REQUEST, X.IKE_SESSION_RESUME,
+        (_of(P.NONCE), frozenset()), NONE,
+        ike_session_resume.answer, (RESUMING,), Purpose.RESUME, notify=frozenset({N.TICKET_OPAQUE}),
+    ),
+    Row(
+        "The gateway wants its cookie back before it opens the ticket.",
+        RESUME, I, Kind.RESPONSE, X.IKE_SESSION_RESUME,
+        NONE, NONE,
+        ike_session_resume.retry_with_cookie, (RESUME,), Purpose.RESUME, notify=frozenset({N.COOKIE}),
+    ),
+    Row(
+        "The gateway does not take the ticket: set up in full.",
+        RESUME, I, Kind.RESPONSE, X.IKE_SESSION_RESUME,
+        NONE, NONE,
+        ike_session_resume.take_refusal, (SENT,), Purpose.RESUME, notify=frozenset({N.TICKET_NACK}),
+    ),
+    Row(
+        "The gateway takes the ticket: derive the keys and show that we know the old ones.",
+        RESUME, I, Kind.RESPONSE, X.IKE_SESSION_RESUME,
+        (_of(P.NONCE), frozenset()), NONE,
+        ike_session_resume.take_answer, (AUTH,), Purpose.RESUME,
+    ),
+    Row(
+        "Somebody says that the gateway cannot resume: set up in full.",
+        RESUME, I, Kind.RESPONSE, X.IKE_SESSION_RESUME,
+        NONE, NONE,
+        ike_session_resume.take_refusal, (SENT,), Purpose.RESUME, refusal=True,
+    ),
+    Row(
+        "The ticket is its holder's: use it up, show that we know the old keys, and set up the first CHILD_SA.",
+        RESUMING, R, Kind.REQUEST, X.IKE_AUTH,
+        SEALED, (_of(P.ID_I, P.AUTH), CHILD | _of(P.ID_R, P.CP)),
+        ike_session_resume.answer_auth, (UP,), Purpose.RESUME,
+    ),
+    Row(
+        "The gateway is the one that it was: the IKE SA is back.",
+        AUTH, I, Kind.RESPONSE, X.IKE_AUTH,
+        SEALED, (_of(P.ID_R, P.AUTH), CHILD | _of(P.CP)),
+        ike_session_resume.take_auth_answer, (UP,), Purpose.RESUME,
+    ),
+    Row(
+        "The gateway does not accept that the ticket is ours.",
+        AUTH, I, Kind.RESPONSE, X.IKE_AUTH,
+        SEALED, NONE,
+        ike_auth.take_refusal, (DEAD,), Purpose.RESUME, refusal=True,
     ),
 )  # fmt: skip
 
@@ -326,7 +410,7 @@ INFORMING = (
     ),
 )  # fmt: skip
 
-TABLE: tuple[Row, ...] = (*SETTING_UP, *CHILDREN, *FURTHER_KEYS, *INFORMING)
+TABLE: tuple[Row, ...] = (*SETTING_UP, *RESUMPTION, *CHILDREN, *FURTHER_KEYS, *INFORMING)
 
 _BY_PLACE: dict[tuple[State, Kind, int], tuple[Row, ...]] = {}
 for _row in TABLE:

@@ -108,6 +108,8 @@ def ike_view(sa: IkeSaInfo, now: float) -> View:
         view["nat-fake"] = "yes"
     if sa.nat_local or sa.nat_remote or sa.nat_fake:
         view["nat-any"] = "yes"
+    if sa.ppk:
+        view["ppk"] = "yes"
     view.update(_suite(sa.suite))
     if sa.established_at is not None and sa.state == "ESTABLISHED":
         view["established"] = _seconds(now - sa.established_at)

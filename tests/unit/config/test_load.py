@@ -147,29 +147,35 @@ def test_default_stands_for_the_default_proposals_among_others(site) -> None:
     assert child.esp_proposals == ()
 
 
-def test_interface_ids_of_the_connection_are_the_default_of_its_children(site) -> None:
-    _, child, _ = minimal(site, "if_id_in = 7\nif_id_out = 7", "if_id_out = 8")
-    assert (child.if_id_in, child.if_id_out) == (7, 8)
-
-
 def test_actions_and_flags_are_taken_over(site) -> None:
     connection, child, _ = minimal(
         site,
-        "unique = keep\nfragmentation = accept\nsend_cert = always\nchildless = never\ndscp = 101110\ndpd_delay = 10s",
+        "unique = keep\nfragmentation = accept\nsend_cert = always\nchildless = never\ndpd_delay = 10s",
         "start_action = trap|start\nclose_action = start\ndpd_action = restart\nmode = transport\nlocal_ts = dynamic\n"
-        "remote_ts = dynamic\nupdown = /bin/true\ntfc_padding = mtu\nmark_in = 0x42/0xff\nper_cpu_sas = yes",
+        "remote_ts = dynamic\nupdown = /bin/true\ntfc_padding = mtu\nper_cpu_sas = yes\nhw_offload = auto",
     )
     assert (connection.unique, connection.fragmentation) == (Unique.KEEP, Fragmentation.ACCEPT)
-    assert (connection.send_cert, connection.childless, connection.dscp) == (SendCert.ALWAYS, "never", 0b101110)
+    assert (connection.send_cert, connection.childless) == (SendCert.ALWAYS, "never")
     assert child.start_action is StartAction.TRAP_START
     assert (child.close_action, child.dpd_action) == (DeadAction.RESTART, DeadAction.RESTART)
-    assert (child.mode, child.tfc_padding, child.mark_in, child.per_cpu_sas) == (Mode.TRANSPORT, -1, (0x42, 0xFF), -1)
+    assert (child.mode, child.tfc_padding, child.hw_offload, child.per_cpu_sas) == (Mode.TRANSPORT, -1, "auto", -1)
 
 
 def test_rounds_are_sorted_by_their_number_and_else_as_written(site) -> None:
     rounds = "remote-b { auth = psk\n id = b\n round = 2\n }\nremote-c { auth = psk\n id = c\n round = 1\n }"
-    connection, _, _ = minimal(site, rounds)
+    connection = load(site.conf(MINIMAL.replace("id-1 = b.example", "id-1 = a.example") % (rounds, ""))).connections[0]
     assert [str(one.id) for one in connection.remote] == ["b.example", "c", "b"]
+    assert [one.section for one in connection.remote] == ["remote", "remote-c", "remote-b"]
+
+
+def test_a_shared_key_is_looked_for_by_the_identities_of_its_round(site) -> None:
+    found = problems_of(site, MINIMAL % ("remote-2 { auth = psk\n id = c.example\n }", ""))
+    assert found[0].startswith("8:18: there is no ike secret for 'a.example' and 'c.example'"), found
+
+
+def test_rounds_are_bounded(site) -> None:
+    rounds = "\n".join(f"remote-{n} {{ auth = psk\n id = b.example\n }}" for n in range(8))
+    assert any("more than 8 remote rounds" in line for line in problems_of(site, MINIMAL % (rounds, "")))
 
 
 def test_signature_constraints_are_kept_as_written(site) -> None:
@@ -259,17 +265,11 @@ def test_an_empty_file_is_a_valid_one(site) -> None:
         ("", "dpd_action = trap", "warning: dpd_action without dpd_delay"),
         ("", "replay_window = 65536", "replay_window: 65536 is too large (at most 32768)"),
         ("", "replay_window = 0\nesp_proposals = aes256gcm16-esn", "extended sequence numbers need a replay window"),
-        ("", "set_mark_in = %same", "set_mark_in = %same, and there is no mark_in"),
-        ("", "if_id_in = 5", "warning: 'if_id_in' without 'if_id_out'"),
-        ("", "mark_in_sa = yes", "warning: mark_in_sa has no effect without mark_in"),
         ("", "updown = /no/such/script", "warning: updown: there is no '/no/such/script'"),
         ("", "ah_proposals = sha256\nesp_proposals = aes256gcm16", "a CHILD_SA is either AH or ESP"),
         ("", "ah_proposals = sha256\ntfc_padding = 1000", "warning: tfc_padding has no effect with AH"),
-        ("", "policies = no\npolicies_fwd_out = yes", "warning: policies_fwd_out has no effect"),
-        ("ppk_required = yes", "", "ppk_required needs to know which"),
+        ("ppk_required = yes", "", "warning: ppk_required without ppk_id"),
         ("ppk_id = p", "", "there is no ppk secret for 'p'"),
-        ("vips = 0.0.0.0\npools = x", "", "warning: the connection both asks for and hands out"),
-        ("pools = x", "", "pools: there is no pool 'x'"),
         ("fragmentation = force", "", "info: fragmentation = force means yes"),
         ("dpd_timeout = 5s", "", "info: dpd_timeout has no effect with IKEv2"),
         ("remote-2 { auth = psk\n certs = my-cert.pem\n }", "", "warning: 'certs' has no effect with auth = psk"),
@@ -283,7 +283,6 @@ def test_keys_that_do_not_go_together_are_told(site, connection: str, child: str
 @pytest.mark.parametrize(
     ("connection", "child"),
     [
-        ("", "local_ts = 0.0.0.0/0\nremote_ts = 0.0.0.0/0\nif_id_in = 1\nif_id_out = 1"),
         ("", "mode = pass\nstart_action = trap\nlocal_ts = 10.0.0.0/8\nremote_ts = 10.0.0.0/8"),
         ("", "start_action = start"),
         ("remote_addrs = gw.example.org", "start_action = start"),
@@ -304,8 +303,8 @@ def test_two_children_with_the_same_traffic_are_told(site) -> None:
     assert "warning: child 'twin' has the selectors of 'a.net'" in one
 
 
-def test_children_told_apart_by_marks_do_not_collide(site) -> None:
-    text = MINIMAL % ("", "}\n twin { local_ts = 10.10.0.0/24\n remote_ts = 10.20.0.0/24\n mark_out = 5\nmark_in = 5")
+def test_children_told_apart_by_their_priority_do_not_collide(site) -> None:
+    text = MINIMAL % ("", "}\n twin { local_ts = 10.10.0.0/24\n remote_ts = 10.20.0.0/24\n priority = 5")
     assert problems_of(site, text) == []
 
 
