@@ -17,7 +17,7 @@ from .config import Connection
 from .credentials import Credentials
 from .errors import LocalError, PeerError, SilentDrop
 from .events import Event, Path
-from .sa import admission, mobike, reauth
+from .sa import admission, mobike, quick_crash, reauth
 from .sa.core import BUCKET_BITS, Core
 from .sa.ike_sa import IkeSa
 from .sa.state import State
@@ -38,6 +38,7 @@ class Endpoint:
     is alive. ``source_for(remote)`` says from which of our addresses the host would send to ``remote`` (``None``: it
     has no way), for MOBIKE; without it every local address is thought to lead everywhere. ``bucket`` (12 bits) marks
     our half of the IKE SPIs, so that steering can tell the owner of a datagram.
+    ``token_secret`` (32 bytes, kept over a crash) makes the tokens of quick crash detection (RFC 6290); ``None``: none.
     ``tells=False`` leaves :class:`ExchangeLogged` out, for speed.
     """
 
@@ -54,6 +55,7 @@ class Endpoint:
         timing: Timing = STRONGSWAN,
         bucket: int = 0,
         tells: bool = True,
+        token_secret: bytes | None = None,
     ) -> None:
         if not 0 <= bucket < 1 << BUCKET_BITS:
             raise LocalError("bad-bucket", f"bucket {bucket} does not fit into {BUCKET_BITS} bits")
@@ -68,6 +70,7 @@ class Endpoint:
             timing=timing,
             bucket=bucket,
             tells=tells,
+            token_secret=token_secret,
         )
 
     # The five verbs.
@@ -214,6 +217,13 @@ class Endpoint:
         sa = self._sa_of_child(child_id)
         sa.seen_at(path)
         sa.go_on(now)
+
+    def unknown_spi(self, spi: int, protocol: int, path: Path, now: float) -> None:
+        """The data plane got a packet of no CHILD_SA (``protocol`` 3: ESP, 2: AH): its sender may believe in one.
+
+        ``path`` as of the packet, ports 0 where it came without UDP. Answered rarely, and only with ``token_secret``.
+        """
+        quick_crash.tell_of_child(self._core, spi, protocol, path, now)
 
     # Questions.
 

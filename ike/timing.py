@@ -43,6 +43,8 @@ class Timing:
     """An IKE SA that was replaced and is not deleted by its peer is forgotten after this."""
     retry_interval: float = 5.0
     """Base of the wait after TEMPORARY_FAILURE (RFC 7296 section 2.25); up to as much again is added at random."""
+    window_size: int = 1
+    """Requests that we take from one peer at a time (RFC 7296 section 2.3); more than one is announced."""
     make_before_break: bool = False
     """Whether reauthentication deletes the old IKE SA only once the new one is up (RFC 7296 section 2.8.3)."""
     max_children: int = 1024

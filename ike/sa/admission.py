@@ -10,6 +10,7 @@ from ..wire.constants import MAJOR_VERSION, OPENING_EXCHANGES, HeaderFlag, Notif
 from ..wire.header import Header
 from ..wire.message import Message, pull_message, push_message
 from ..wire.payloads import NoncePayload, NotifyPayload
+from . import quick_crash
 from .window import fingerprint
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def receive(core: Core, header: Header, data: bytes, path: Path, now: float) -> 
     if header.major != MAJOR_VERSION:
         _wrong_version(core, header, data, path)
     if header.exchange not in OPENING_EXCHANGES or not is_request or any(header.spi_r):
+        if not quick_crash.look(core, header, data, path, now):
+            quick_crash.tell(core, header, path, now)
         raise SilentDrop("unknown-ike-spi", "no IKE SA of ours has this SPI")
     if header.message_id != 0:
         raise SilentDrop("message-id-ahead", "the request that opens an IKE SA has message id 0")
@@ -34,7 +37,7 @@ def receive(core: Core, header: Header, data: bytes, path: Path, now: float) -> 
     known = core.by_opening.get(mark)
     if known is not None:
         # Answered before, and the answer was lost: the very same again, whatever the state is now.
-        core.send(known.window.answer_again(mark), path)
+        core.send(known.window.answer_again(header.message_id, mark), path)
         return
     if refused := core.refusal(mark):
         core.send(refused, path)

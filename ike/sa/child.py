@@ -23,7 +23,7 @@ from ..wire.constants import Esn, NotifyType, PayloadType, ProtocolId, Transform
 from ..wire.message import Message
 from ..wire.payloads import NotifyPayload, Payload, Proposal, SaPayload, Transform, TsPayload
 from ..wire.selectors import Address, TrafficSelector, narrow
-from . import resources
+from . import reauth, resources
 
 if TYPE_CHECKING:
     from .ike_sa import IkeSa, Packet
@@ -63,6 +63,7 @@ class ChildSa:
         "state",
         "successor",
         "suite",
+        "takes_over_at",
         "udp_encap",
     )
 
@@ -85,6 +86,8 @@ class ChildSa:
         self.successor: int | None = None
         """The CHILD_SA that replaces this one once it is deleted."""
         self.sends = False
+        self.takes_over_at: float | None = None
+        """When to look again whether it can be sent on in the place of one of another IKE SA."""
         self.installed_at = 0.0
         self.rekey_at: float | None = None
         self.expires_at: float | None = None
@@ -425,6 +428,8 @@ def install(
     path, child.udp_encap = sa.traffic_path
     _start_timers(sa, child, now)
     sa.add_child(child)
+    if replaces is None and not draft.initiator:
+        reauth.hold_back(sa, child, now)
     path = path if child.udp_encap else replace(path, local_port=0, remote_port=0)
     sa.core.emit(
         ChildSaEstablished(

@@ -16,6 +16,7 @@ from ..wire.identity import Identity
 from ..wire.selectors import Address
 from .cookies import Doorkeeper
 from .lookups import Lookups
+from .quick_crash import CrashTokens
 from .tickets import Tickets
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Core:
         "by_spi",
         "child_spi",
         "connections",
+        "crash_tokens",
         "credentials",
         "doorkeeper",
         "drops",
@@ -76,6 +78,7 @@ class Core:
         source_for: Callable[[Address], Address | None] | None,
         bucket: int,
         tells: bool,
+        token_secret: bytes | None,
     ) -> None:
         self.connections = connections
         self.credentials = credentials
@@ -90,6 +93,7 @@ class Core:
         self.bucket = bucket
         self.tells = tells
         self.doorkeeper = Doorkeeper(random, timing)
+        self.crash_tokens = CrashTokens(token_secret)
         self.tickets = Tickets(random)
         self.held: dict[tuple[str, Address], Held] = {}
         """Tickets of IKE SAs that died, by connection and gateway."""
@@ -133,6 +137,10 @@ class Core:
     def fraction(self) -> float:
         """A random number, 0 <= x < 1."""
         return int.from_bytes(self.random(4), "big") / 2**32
+
+    def jitter(self) -> float:
+        """The random part of a wait for an answer: none is drawn where ``retransmit_jitter`` wants none."""
+        return self.fraction() if self.timing.retransmit_jitter else 0.0
 
     def first_time(self, source: Address) -> bool:
         """Whether this source has not been complained about yet; the memory is bounded."""

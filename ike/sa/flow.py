@@ -17,7 +17,7 @@ from ..wire.constants import OPENING_EXCHANGES, ExchangeType, HeaderFlag, Notify
 from ..wire.header import Header, push_header
 from ..wire.message import Message, pull_message, pull_payloads, push_message, push_payloads
 from ..wire.payloads import NotifyPayload, Payload, SkfPayload, SkPayload
-from . import hold, ike_intermediate, mobike, prose, rekey_ike
+from . import hold, ike_intermediate, mobike, prose, quick_crash, rekey_ike
 from .fragments import Reassembly, datagram_room, seal
 from .lookups import Awaiting
 from .state import State
@@ -41,6 +41,8 @@ def receive(sa: IkeSa, header: Header, data: bytes, path: Path, now: float) -> N
         raise SilentDrop("lookup-under-way", "the message before it waits for something that is looked up")
     if header.from_initiator == sa.initiator:
         raise SilentDrop("reflected", "a message with our own role in it")
+    if quick_crash.hear(sa, header, data, now):
+        return
     if header.is_response:
         _receive_response(sa, header, data, path, now)
     else:
@@ -50,7 +52,7 @@ def receive(sa: IkeSa, header: Header, data: bytes, path: Path, now: float) -> N
 def _receive_request(sa: IkeSa, header: Header, data: bytes, path: Path, now: float) -> None:
     standing = sa.window.standing(header.message_id)
     if standing is Standing.REPEATED:
-        again = sa.window.answer_again(fingerprint(data))
+        again = sa.window.answer_again(header.message_id, fingerprint(data))
         if not again:
             raise SilentDrop("repeated-message-id", "a request that differs from the one with the same message id")
         sa.core.send(again, path)
@@ -64,7 +66,7 @@ def _receive_request(sa: IkeSa, header: Header, data: bytes, path: Path, now: fl
     try:
         message = open_message(sa, header, data)
     except PeerError as error:
-        _refuse(sa, header, error, _mark(sa, data), path, now)
+        _refuse(sa, header, error, _mark(sa, header, data), path, now)
         return
     if message is not None:
         open_with(sa, message, data, path, now)
@@ -72,7 +74,7 @@ def _receive_request(sa: IkeSa, header: Header, data: bytes, path: Path, now: fl
 
 def open_with(sa: IkeSa, message: Message, data: bytes, path: Path, now: float) -> None:
     """A request whose payloads can be read: the one that opens an IKE SA, or any later one."""
-    mark = _mark(sa, data)
+    mark = _mark(sa, message.header, data)
     _heard(sa, message, path, now)
     if sa.predecessor is not None:
         rekey_ike.claim(sa, message, now)
@@ -104,8 +106,8 @@ def _handle_request(sa: IkeSa, message: Message, mark: bytes, path: Path, now: f
 
 
 def _receive_response(sa: IkeSa, header: Header, data: bytes, path: Path, now: float) -> None:
-    request = sa.window.request
-    if request is None or request.message_id != header.message_id:
+    request = sa.window.awaits(header.message_id)
+    if request is None:
         raise SilentDrop("unexpected-response", "a response to nothing that is under way")
     if not rows_for(sa.state, Kind.RESPONSE, header.exchange):
         raise SilentDrop("unexpected-exchange", f"a response of exchange {header.exchange} while {sa.state.value}")
@@ -118,7 +120,7 @@ def _receive_response(sa: IkeSa, header: Header, data: bytes, path: Path, now: f
             return
         _heard(sa, message, path, now)
     except IkeError as error:
-        _answer_is_bad(sa, error, header, now)
+        _answer_is_bad(sa, error, header, request, now)
         return
     _handle_response(sa, message, request, path, now)
 
@@ -134,10 +136,9 @@ def _handle_response(sa: IkeSa, message: Message, request: Request[Task], path: 
         hold.keep(sa, awaiting, lambda then: _handle_response(sa, message, request, path, then), now)
         return
     except IkeError as error:
-        _answer_is_bad(sa, error, header, now)
+        _answer_is_bad(sa, error, header, request, now)
         return
-    if sa.window.request is request:
-        sa.window.settle()
+    sa.window.settle(request)
     _enter(sa, row)
 
 
@@ -180,37 +181,35 @@ def open_message(sa: IkeSa, header: Header, data: bytes) -> Message | None:
 
 
 def _collect(sa: IkeSa, header: Header, data: bytes, piece: SkfPayload) -> tuple[bytes | None, int, bytes]:
-    """One more fragment. One reassembly at a time: the window lets in one message of each direction."""
+    """One more fragment. There is one reassembly for each message that the window lets in, so they are few."""
     Reassembly.check(piece)
-    have = sa.reassembly
-    if have is not None and have.message_id == header.message_id and have.is_past(piece):
+    place = (header.is_response, header.message_id)
+    have = sa.reassemblies.get(place)
+    if have is not None and have.is_past(piece):
         raise SilentDrop("fragment-repeated", "a fragment that is here already, or of an earlier cut")
     if sa.envelope_in is None:
         raise SilentDrop("unprotected", "a fragment before there are keys")
     plaintext = sa.envelope_in.open(data, piece)
-    if have is None or have.message_id != header.message_id or piece.total > have.total:
+    if have is None or piece.total > have.total:
         # More fragments than before: the peer found out that the path takes less (RFC 7383 section 2.6).
-        have = sa.reassembly = Reassembly(header.message_id, piece.total)
+        have = sa.reassemblies[place] = Reassembly(piece.total)
     if piece.number == 1:
         have.fingerprint, have.head = fingerprint(data), data[: -len(piece.body)]
     whole = have.add(piece, plaintext, sa.core.timing.max_message)
     return whole, have.first, have.head
 
 
-def _mark(sa: IkeSa, data: bytes) -> bytes:
+def _mark(sa: IkeSa, header: Header, data: bytes) -> bytes:
     """What a repetition of this request is known by: its first fragment, so that each repetition is answered once."""
-    if sa.reassembly is not None:
-        mark = sa.reassembly.fingerprint
-        sa.reassembly = None
-        return mark
-    return fingerprint(data)
+    whole = sa.reassemblies.pop((False, header.message_id), None)
+    return whole.fingerprint if whole is not None else fingerprint(data)
 
 
 def _heard(sa: IkeSa, message: Message, path: Path, now: float) -> None:
     header = message.header
     sa.last_inbound = now
-    if sa.reassembly is not None and header.is_response:
-        sa.reassembly = None
+    if header.is_response:
+        sa.reassemblies.pop((True, header.message_id), None)
     tell(sa, "received", header.exchange, header.message_id, message.payloads, response=header.is_response)
     if header.exchange in OPENING_EXCHANGES:
         return
@@ -248,7 +247,7 @@ def _refuse(sa: IkeSa, header: Header, error: PeerError, mark: bytes, path: Path
         sa.failed(failure_of(error), exchange)
     if sa.state is State.NEW:
         # Anybody may have sent it, from any address: nothing but the answer stays.
-        sa.core.remember_refusal(mark, sa.window.answer_again(mark))
+        sa.core.remember_refusal(mark, sa.window.answer_again(header.message_id, mark))
         sa.abort(now)
     elif sa.state.is_setting_up:
         sa.die(error.code, now)
@@ -261,24 +260,22 @@ def _give_up(sa: IkeSa, header: Header, error: LocalError, mark: bytes, path: Pa
     _refuse(sa, header, refusal, mark, path, now)
 
 
-def _answer_is_bad(sa: IkeSa, error: IkeError, header: Header, now: float) -> None:
+def _answer_is_bad(sa: IkeSa, error: IkeError, header: Header, request: Request[Task], now: float) -> None:
     """A response that makes no sense, or proves the wrong peer."""
     if isinstance(error, SilentDrop):
         raise error
-    request = sa.window.request
     if header.exchange in OPENING_EXCHANGES and sa.setup is not None and isinstance(error, PeerError):
         # Nothing vouches for it: a better answer may still come (RFC 7296 section 2.21.1).
         sa.setup.suspicion = sa.setup.suspicion or failure_of(error)
         raise SilentDrop(error.code, str(error))
-    if request is not None and sa.window.request is request:
-        sa.window.settle()
+    sa.window.settle(request)
     exchange = ExchangeType(header.exchange)
     sa.failed(failure_of(error), exchange)
     if sa.state is State.AUTH_SENT:
         sa.reject_peer(error.code, now)
     elif sa.state.is_setting_up:
         sa.die(error.code, now)
-    elif request is not None:
+    else:
         request.task.refused(sa, now)
         if sa.state is State.DELETING:
             sa.die("deleted", now)
@@ -291,10 +288,10 @@ _EXCHANGES = frozenset(int(e) for e in ExchangeType)
 
 
 def ask_next(sa: IkeSa, now: float) -> None:
-    """Send the first wish whose time has come, if the window is free."""
+    """Send wishes whose time has come, in their order, as far as the window lets them go side by side."""
     while sa.tasks and sa.window.is_free and sa.state is not State.DEAD:
         task = next((t for t in sa.tasks if t.not_before <= now), None)
-        if task is None:
+        if task is None or not all(task.goes_beside(other) for other in sa.window.tasks()):
             return
         sa.tasks.remove(task)
         try:
@@ -323,7 +320,7 @@ def request(sa: IkeSa, exchange: ExchangeType, payloads: Sequence[Payload], task
     datagrams = _pack(sa, exchange, message_id, payloads, response=False)
     if exchange in OPENING_EXCHANGES:
         sa.in_setup.first_request = datagrams[0]
-    sa.window.send(datagrams, task, now, sa.core.timing)
+    sa.window.send(datagrams, task, now, sa.core.timing, sa.core.jitter())
     tell(sa, "sent", exchange, message_id, payloads, response=False)
     sa.core.send(datagrams, sa.path)
 
@@ -334,7 +331,7 @@ def respond(sa: IkeSa, header: Header, payloads: Sequence[Payload], mark: bytes,
     datagrams = _pack(sa, exchange, header.message_id, payloads, response=True)
     if exchange in OPENING_EXCHANGES and sa.setup is not None:
         sa.setup.first_response = datagrams[0]
-    sa.window.answer(mark, datagrams)
+    sa.window.answer(header.message_id, mark, datagrams)
     tell(sa, "sent", exchange, header.message_id, payloads, response=True)
     sa.core.send(datagrams, path)
 

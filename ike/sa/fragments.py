@@ -36,10 +36,9 @@ def seal(envelope: Envelope, header: bytes, first: int, plaintext: bytes, room: 
 class Reassembly:
     """The fragments of one message id, in whatever order they come (RFC 7383 section 2.6)."""
 
-    __slots__ = ("_pieces", "_size", "fingerprint", "first", "head", "message_id", "total")
+    __slots__ = ("_pieces", "_size", "fingerprint", "first", "head", "total")
 
-    def __init__(self, message_id: int, total: int) -> None:
-        self.message_id = message_id
+    def __init__(self, total: int) -> None:
         self.total = total
         self.first = 0
         self.fingerprint = b""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..wire.constants import ExchangeType, NotifyType, ProtocolId
 from ..wire.payloads import DeletePayload, NotifyPayload, Payload
-from . import mobike, reauth, resumption
+from . import agreements, mobike, resumption
 from .child import ChildSa, ChildState
 from .state import State
 from .task import Asking, Purpose, Task, Turn
@@ -102,8 +102,7 @@ def answer(sa: IkeSa, turn: Turn) -> list[Payload]:
         sa.failed(peer_refused_us(sa), ExchangeType.INFORMATIONAL)
         sa.close_after_answer("peer-auth-failed", now)
         return []
-    reauth.obey(sa, message, now)
-    answers = [*mobike.answer(sa, turn), *resumption.grant(sa, message, now)]
+    answers = [*mobike.answer(sa, turn), *agreements.answer(sa, turn), *resumption.grant(sa, message, now)]
     gone: dict[int, list[bytes]] = {}
     for delete in deletes:
         for spi in delete.spis:
@@ -122,9 +121,9 @@ def _remember(sa: IkeSa, spi: bytes) -> None:
     """A DELETE may overtake the answer that would tell what it is about."""
     from .create_child_sa import CreateChild
 
-    task = sa.window.request.task if sa.window.request is not None else None
-    if isinstance(task, CreateChild) and len(task.deleted) < MOST_REMEMBERED:
-        task.deleted.add(spi)
+    for task in sa.window.tasks():
+        if isinstance(task, CreateChild) and len(task.deleted) < MOST_REMEMBERED:
+            task.deleted.add(spi)
 
 
 def peer_deleted(sa: IkeSa, child: ChildSa) -> None:

@@ -21,6 +21,7 @@ from ..wire.payloads import NotifyPayload, Payload
 from . import nat, paths
 from .state import State
 from .task import Asking, Purpose, Task, Turn
+from .window import Request
 
 if TYPE_CHECKING:
     from .ike_sa import IkeSa
@@ -213,9 +214,9 @@ def carry_over(old: IkeSa, new: IkeSa) -> None:
     if old.roaming is None:
         return
     old.roaming.living, old.roaming.replaced = new, old
-    request = old.window.request
-    if request is not None and isinstance(request.task, UpdateAddresses | TellAddresses | CheckReturn):
-        want_once(new, type(request.task)())
+    for task in old.window.tasks():
+        if isinstance(task, UpdateAddresses | TellAddresses | CheckReturn):
+            want_once(new, type(task)())
 
 
 def _living(sa: IkeSa) -> IkeSa:
@@ -322,9 +323,7 @@ def can_move(sa: IkeSa) -> bool:
 
 def hasten(sa: IkeSa, now: float) -> None:
     """What is under way goes out again, the new way (RFC 4555 section 3.5), and has all its tries before it."""
-    if sa.window.request is not None:
-        sa.window.request.tries = 0
-        sa.window.request.deadline = now
+    sa.window.hasten(now)
 
 
 def use(sa: IkeSa) -> None:
@@ -403,10 +402,10 @@ def _detect(living: IkeSa, sa: IkeSa, turn: Turn) -> None:
 # What arrives, and what does not.
 
 
-def probe_list(sa: IkeSa) -> Sequence[Path]:
+def probe_list(sa: IkeSa, request: Request[Task]) -> Sequence[Path]:
     """Where else the request under way shall go, now that the current path seems dead (RFC 4555 section 3.10)."""
-    request, roaming = sa.window.request, sa.roaming
-    if roaming is None or request is None or request.tries < paths.PROBE_AFTER or not can_move(sa):
+    roaming = sa.roaming
+    if roaming is None or request.tries < paths.PROBE_AFTER or not can_move(sa):
         return ()
     if isinstance(request.task, CheckReturn):
         # Its answer must show that this one address receives.

@@ -17,7 +17,7 @@ from ..records import Failure, Refused
 from ..wire.constants import ExchangeType, NotifyType, ProtocolId
 from ..wire.message import Message
 from ..wire.payloads import DeletePayload, KePayload, NoncePayload, NotifyPayload, Payload, Proposal, SaPayload
-from . import followup_ke, mobike, reauth, resumption, upkeep
+from . import agreements, followup_ke, mobike, resumption, upkeep
 from .create_child_sa import MAX_RETRIES, TRY_LATER, other_method, put_off, wait_for_successor
 from .ike_sa_init import NONCE_LENGTH, specs_of
 from .state import State
@@ -126,7 +126,7 @@ def adopt(sa: IkeSa, new: IkeSa, now: float) -> None:
     new.gone_at = None
     new.announced = True
     new.predecessor = None
-    reauth.carry_over(sa, new)
+    agreements.carry_over(sa, new)
     upkeep.start_timers(new, now)
     for child in sa.children.values():
         new.add_child(child)

@@ -31,14 +31,35 @@ class Purpose(Enum):
     DELETE_IKE = "delete the IKE SA"
 
 
+ALONE = frozenset(Purpose) - {
+    Purpose.NEW_CHILD,
+    Purpose.REKEY_CHILD,
+    Purpose.DELETE_CHILD,
+    Purpose.INFORM,
+}
+
+
 class Task:
     """Base of all wishes. Each is asked to put itself into a request once the window is free."""
 
     __slots__ = ("not_before",)
     purpose: ClassVar[Purpose]
+    subject: int | None = None
+    """The CHILD_SA that it is about: a second wish about the same one waits for the first."""
 
     def __init__(self) -> None:
         self.not_before = 0.0
+
+    @property
+    def goes_alone(self) -> bool:
+        """Whether nothing else may be under way with it: what is asked for on an IKE SA that goes would be lost."""
+        return self.purpose in ALONE
+
+    def goes_beside(self, other: Task) -> bool:
+        """Whether it may be under way together with ``other``, where the peer's window lets it (RFC 7296 2.3)."""
+        if self.goes_alone or other.goes_alone:
+            return False
+        return self.subject is None or self.subject != other.subject
 
     def ask(self, sa: IkeSa, now: float) -> Asking | None:
         """The request; ``None`` where it has become pointless. May raise :class:`LocalError`."""

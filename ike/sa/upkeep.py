@@ -10,7 +10,8 @@ from ..wire.header import pull_header
 from . import followup_ke, hold, ike_session_resume, mobike, reauth, resumption
 from .child import ChildState
 from .state import State
-from .task import Purpose
+from .task import Purpose, Task
+from .window import Request
 
 if TYPE_CHECKING:
     from .ike_sa import IkeSa
@@ -39,12 +40,13 @@ def next_alarm(sa: IkeSa) -> float | None:
         times.append(sa.setup.deadline)
     if hold.is_held(sa):
         times.append(sa.in_setup.patience.deadline)
-    elif sa.window.request is not None:
-        times.append(sa.window.request.deadline)
+    elif not sa.window.is_empty:
+        # A wish whose time comes meanwhile goes out with the next answer.
+        times += [request.deadline for request in sa.window.requests]
     elif sa.tasks:
         times.append(min(task.not_before for task in sa.tasks))
     if sa.state is State.ESTABLISHED:
-        if sa.window.request is None and sa.settings.dpd_delay:
+        if sa.window.is_empty and sa.settings.dpd_delay:
             times.append(sa.last_inbound + sa.settings.dpd_delay)
         if sa.ticket is not None and sa.ticket.renew_at is not None:
             times.append(sa.ticket.renew_at)
@@ -72,9 +74,9 @@ def run(sa: IkeSa, now: float) -> None:
         if sa.in_setup.patience.deadline <= now:
             hold.run_out(sa, now)
         return
-    request = sa.window.request
-    if request is not None and request.deadline <= now:
-        _send_again(sa, now)
+    for request in sa.window.requests:
+        if request.deadline <= now and sa.state is not State.DEAD:
+            _send_again(sa, request, now)
     if sa.state is State.ESTABLISHED:
         followup_ke.expire(sa, now)
         resumption.renew(sa, now)
@@ -96,16 +98,13 @@ def _setup_ran_out(sa: IkeSa, now: float) -> None:
     sa.die(failure.code, now)
 
 
-def _send_again(sa: IkeSa, now: float) -> None:
+def _send_again(sa: IkeSa, request: Request[Task], now: float) -> None:
     """RFC 7296 section 2.4: the same bytes, ever more rarely; then the peer is taken for dead."""
     if ike_session_resume.fall_back(sa):
         return
-    request = sa.window.request
-    again = sa.window.resend(now, sa.core.timing)
-    if request is None:
-        return
+    again = sa.window.resend(request, now, sa.core.timing, sa.core.jitter())
     if again is not None:
-        for path in (sa.path, *mobike.probe_list(sa)):
+        for path in (sa.path, *mobike.probe_list(sa, request)):
             sa.core.send(again, path)
         return
     sent = request.tries + 1
@@ -174,7 +173,7 @@ def _limits(sa: IkeSa, now: float) -> None:
 
 def _liveness(sa: IkeSa, now: float) -> None:
     delay = sa.settings.dpd_delay
-    if not delay or sa.window.request is not None or sa.last_inbound + delay > now:
+    if not delay or not sa.window.is_empty or sa.last_inbound + delay > now:
         return
     heard = max((sa.core.inbound_activity(child_id) for child_id in sa.children), default=0.0)
     if heard + delay > now:

@@ -1,22 +1,29 @@
 """The one owner of message ids: what is under way, what may come in, what is sent again (RFC 7296 sections 2.1 to 2.3).
 
-The window is one request in each direction. A request stands until its response is in; a response stands until the
-next request of the peer shows that it arrived. Nothing here encrypts or parses: it holds datagrams as they were sent.
+A window is one request in each direction, unless a side announces that it takes more at once (SET_WINDOW_SIZE). A
+request stands until its response is in; a response stands until a request of the peer shows that it arrived. Nothing
+here encrypts or parses: it holds datagrams as they were sent.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import Enum, auto
 from hashlib import sha256
 from typing import Generic, TypeVar
 
 from ..timing import Timing
+from ..wire.constants import NotifyType
+from ..wire.message import Message
+from ..wire.payloads import NotifyPayload, Payload
 
 TaskT = TypeVar("TaskT")
 
 MAX_MESSAGE_ID = 0xFFFFFFFF
 REKEY_BEFORE_ID = 0xFFFF0000
 """An IKE SA is rekeyed or closed long before its ids run out: they never wrap (RFC 7296 section 2.2)."""
+MOST_AT_ONCE = 64
+"""Requests of ours that are under way at once, whatever the peer says it takes."""
 
 
 class Standing(Enum):
@@ -33,13 +40,13 @@ class Request(Generic[TaskT]):
 
     __slots__ = ("datagrams", "deadline", "message_id", "sent_at", "task", "tries")
 
-    def __init__(self, message_id: int, datagrams: tuple[bytes, ...], task: TaskT, now: float, timing: Timing) -> None:
+    def __init__(self, message_id: int, datagrams: tuple[bytes, ...], task: TaskT, now: float, wait: float) -> None:
         self.message_id = message_id
         self.datagrams = datagrams
         self.task = task
         self.tries = 0
         self.sent_at = now
-        self.deadline = now + timing.wait(0)
+        self.deadline = now + wait
 
 
 def fingerprint(request: bytes) -> bytes:
@@ -48,85 +55,130 @@ def fingerprint(request: bytes) -> bytes:
 
 
 class Window(Generic[TaskT]):
-    """Message ids of one IKE SA, both directions."""
+    """Message ids of one IKE SA, both directions. Sizes are numbers of requests: ``takes`` ours, ``peer_takes`` its."""
 
-    __slots__ = ("_answer", "_answered", "next_incoming", "next_outgoing", "request")
+    __slots__ = ("_answers", "_requests", "next_incoming", "next_outgoing", "peer_takes", "takes")
 
     def __init__(self, *, next_outgoing: int = 0, next_incoming: int = 0) -> None:
         self.next_outgoing = next_outgoing
         self.next_incoming = next_incoming
-        self.request: Request[TaskT] | None = None
-        self._answered = b""
-        self._answer: tuple[bytes, ...] = ()
+        """The lowest id of a request of the peer that is not answered yet."""
+        self.takes = 1
+        self.peer_takes = 1
+        self._requests: dict[int, Request[TaskT]] = {}
+        self._answers: dict[int, tuple[bytes, tuple[bytes, ...]]] = {}
 
     # Our requests.
 
     @property
+    def request(self) -> Request[TaskT] | None:
+        """The oldest one under way."""
+        return next(iter(self._requests.values()), None)
+
+    @property
+    def requests(self) -> tuple[Request[TaskT], ...]:
+        """All that are under way, the oldest first."""
+        return tuple(self._requests.values())
+
+    def tasks(self) -> Iterator[TaskT]:
+        """What asked for them."""
+        return (request.task for request in self._requests.values())
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is under way."""
+        return not self._requests
+
+    @property
     def is_free(self) -> bool:
-        """Whether a request may go out now."""
-        return self.request is None
+        """Whether one more may go out: the peer keeps no answer that is ``peer_takes`` older (RFC 7296 section 2.3)."""
+        oldest = next(iter(self._requests), self.next_outgoing)
+        return self.next_outgoing < oldest + self.peer_takes
 
     @property
     def is_worn_out(self) -> bool:
         """Whether ids are about to run out in either direction: time for a new IKE SA."""
         return max(self.next_outgoing, self.next_incoming) >= REKEY_BEFORE_ID
 
-    def send(self, datagrams: tuple[bytes, ...], task: TaskT, now: float, timing: Timing) -> None:
-        """Take note that a request with id ``next_outgoing`` goes out now."""
-        if self.request is not None:
-            raise RuntimeError("a request is under way: the window is one")
-        self.request = Request(self.next_outgoing, datagrams, task, now, timing)
+    def send(
+        self, datagrams: tuple[bytes, ...], task: TaskT, now: float, timing: Timing, fraction: float = 0.0
+    ) -> None:
+        """Take note that a request with id ``next_outgoing`` goes out now; ``fraction``: the random part of the wait."""
+        if not self.is_free:
+            raise RuntimeError("the window is full: the peer takes no request more")
+        wait = timing.wait(0, fraction)
+        self._requests[self.next_outgoing] = Request(self.next_outgoing, datagrams, task, now, wait)
         self.next_outgoing += 1
 
     def retry(self) -> None:
         """Give up the request under way for another with the same id: IKE_SA_INIT with a cookie or another group."""
-        if self.request is not None:
-            self.next_outgoing = self.request.message_id
-            self.request = None
+        if self._requests:
+            self.next_outgoing = next(iter(self._requests))
+            self._requests.clear()
 
-    def awaits(self, message_id: int) -> bool:
-        """Whether a response of this id answers what is under way."""
-        return self.request is not None and self.request.message_id == message_id
+    def awaits(self, message_id: int) -> Request[TaskT] | None:
+        """The request that a response of this id answers, if it is under way."""
+        return self._requests.get(message_id)
 
-    def settle(self) -> Request[TaskT]:
-        """The response is in: hand out the request it answers and open the window."""
-        request = self.request
-        if request is None:
-            raise RuntimeError("no request is under way")
-        self.request = None
-        return request
+    def settle(self, request: Request[TaskT]) -> None:
+        """Its response is in: open the window; nothing where it was given up meanwhile."""
+        if self._requests.get(request.message_id) is request:
+            del self._requests[request.message_id]
 
     def abandon(self) -> None:
-        """Forget the request under way: its IKE SA ends."""
-        self.request = None
+        """Forget what is under way: its IKE SA ends."""
+        self._requests.clear()
 
-    def resend(self, now: float, timing: Timing) -> tuple[bytes, ...] | None:
-        """The request's datagrams once more, or ``None`` where every try is used up (RFC 7296 section 2.4)."""
-        request = self.request
-        if request is None:
-            return ()
+    def hasten(self, now: float) -> None:
+        """What is under way goes out again now, and has all its tries before it."""
+        for request in self._requests.values():
+            request.tries, request.deadline = 0, now
+
+    def resend(
+        self, request: Request[TaskT], now: float, timing: Timing, fraction: float = 0.0
+    ) -> tuple[bytes, ...] | None:
+        """A request's datagrams once more, or ``None`` where every try is used up (RFC 7296 section 2.4)."""
         if request.tries >= timing.retransmit_tries:
             return None
         request.tries += 1
-        request.deadline = now + timing.wait(request.tries)
+        request.deadline = now + timing.wait(request.tries, fraction)
         return request.datagrams
 
     # The peer's requests.
 
     def standing(self, message_id: int) -> Standing:
-        """Where a request of this id stands."""
-        if message_id == self.next_incoming:
-            return Standing.NEXT
-        if message_id == self.next_incoming - 1 and self._answer:
+        """Where a request of this id stands: within the window they may come in any order (RFC 7296 section 2.3)."""
+        if message_id in self._answers:
             return Standing.REPEATED
-        return Standing.OLD if message_id < self.next_incoming else Standing.AHEAD
+        if message_id < self.next_incoming:
+            return Standing.OLD
+        return Standing.NEXT if message_id < self.next_incoming + self.takes else Standing.AHEAD
 
-    def answer(self, request_fingerprint: bytes, datagrams: tuple[bytes, ...]) -> None:
-        """Keep the response to the request ``next_incoming``, and wait for the one after it."""
-        self._answered = request_fingerprint
-        self._answer = datagrams
-        self.next_incoming += 1
+    def answer(self, message_id: int, request_fingerprint: bytes, datagrams: tuple[bytes, ...]) -> None:
+        """Keep the response to a request. Those go that the peer has: it could not have asked this one without them."""
+        self._answers[message_id] = (request_fingerprint, datagrams)
+        while self.next_incoming in self._answers:
+            self.next_incoming += 1
+        newest = max(self._answers)
+        for known in [known for known in self._answers if known <= newest - self.takes]:
+            del self._answers[known]
 
-    def answer_again(self, request_fingerprint: bytes) -> tuple[bytes, ...]:
+    def answer_again(self, message_id: int, request_fingerprint: bytes) -> tuple[bytes, ...]:
         """The response as it was sent, for the very same request only; else nothing."""
-        return self._answer if request_fingerprint == self._answered else ()
+        known, datagrams = self._answers.get(message_id, (b"", ()))
+        return datagrams if request_fingerprint == known else ()
+
+    # How many at once.
+
+    def announce(self, timing: Timing) -> list[Payload]:
+        """SET_WINDOW_SIZE, where we take more than one request at once; from now on we do."""
+        if timing.window_size <= 1:
+            return []
+        self.takes = timing.window_size
+        return [NotifyPayload(NotifyType.SET_WINDOW_SIZE, timing.window_size.to_bytes(4, "big"))]
+
+    def agree(self, message: Message) -> None:
+        """The peer's SET_WINDOW_SIZE; one that makes no sense changes nothing."""
+        notify = message.notify(NotifyType.SET_WINDOW_SIZE)
+        if notify is not None and len(notify.data) == 4:
+            self.peer_takes = max(1, min(int.from_bytes(notify.data, "big"), MOST_AT_ONCE))
