@@ -11,7 +11,6 @@ from ike.wire.constants import Esn, TransformType
 from .check_connections import warn_host_bits
 from .problems import Problems
 from .reading import Values
-from .values import MARK_SAME
 
 MAX_REPLAY_WINDOW = 32768
 SHUNTS = (Mode.PASS, Mode.DROP)
@@ -27,7 +26,6 @@ def check(connection: Connection, child: Child, values: Values, parent: Values, 
     else:
         _check_start(connection, child, values, parent, problems)
     _check_packets(child, values, problems)
-    _check_marks(child, values, problems)
     script = child.updown.split(" ")[0]
     if script.startswith("/") and not Path(script).exists():
         problems.warn(
@@ -134,27 +132,6 @@ def _check_packets(child: Child, values: Values, problems: Problems) -> None:
             problems.add(values.place("replay_window"), why, "32 or more, or noesn", code="config-conflict")
     if child.ah_proposals and child.tfc_padding:
         problems.warn(values.place("tfc_padding"), "tfc_padding has no effect with AH", "remove the line")
-    if child.policies_fwd_out and not child.policies:
-        problems.warn(
-            values.place("policies_fwd_out"), "policies_fwd_out has no effect with policies = no", "remove the line"
-        )
-
-
-def _check_marks(child: Child, values: Values, problems: Problems) -> None:
-    for side in ("in", "out"):
-        value, mask = getattr(child, f"set_mark_{side}")
-        if value == MARK_SAME and mask and getattr(child, f"mark_{side}") == (0, 0):
-            hint = f"add: mark_{side} = ..."
-            problems.add(
-                values.place(f"set_mark_{side}"), f"set_mark_{side} = %same, and there is no mark_{side}", hint
-            )
-    if bool(child.if_id_in) != bool(child.if_id_out):
-        key, other = ("if_id_in", "if_id_out") if child.if_id_in else ("if_id_out", "if_id_in")
-        problems.warn(
-            values.place(key), f"'{key}' without '{other}': one direction misses the interface", f"add: {other} = ..."
-        )
-    if child.mark_in_sa and child.mark_in == (0, 0):
-        problems.warn(values.place("mark_in_sa"), "mark_in_sa has no effect without mark_in", "add: mark_in = ...")
 
 
 def check_collisions(connections: Sequence[Connection], section: Values, problems: Problems) -> None:
@@ -164,11 +141,11 @@ def check_collisions(connections: Sequence[Connection], section: Values, problem
         where = section.sections[connection.name].section("children").sections[child.name]
         dynamic = any(ts.dynamic for ts in child.local_ts + child.remote_ts)
         peers = connection.remote_addrs if dynamic else ()
-        key = (child.local_ts, child.remote_ts, peers, child.mark_out, child.if_id_out, child.priority, child.interface)
+        key = (child.local_ts, child.remote_ts, peers, child.priority)
         first = seen.setdefault(key, f"{connection.name}.{child.name}")
         if first != f"{connection.name}.{child.name}" and (not dynamic or _is_static(peers)):
             message = f"child '{child.name}' has the selectors of '{first}': only one of them gets the traffic"
-            hint = "change local_ts or remote_ts, or tell them apart by marks or interface ids"
+            hint = "change local_ts or remote_ts"
             problems.warn(where.at, message, hint, code="config-collision")
     fixed: dict[int, str] = {}
     for connection, child in _children(connections):

@@ -65,7 +65,7 @@ def _settings(values: Values, directory: Path, problems: Problems) -> Settings:
     for authority in known_authorities:
         if authority.certificate is not None and authority.certificate not in store.anchors:
             store.add_authority(authority.certificate)
-    semantics.check(made, values, known_pools, found, files, bool(store.authorities()), problems)
+    semantics.check(made, values, found, files, bool(store.authorities()), problems)
     return Settings(
         connections=made,
         credentials=store,

@@ -152,11 +152,16 @@ def _items(setting: Setting, key: Key, problems: Problems) -> Iterator[Item]:
             problems.add(at, f"{setting.name}: {error.message}", error.hint, code="config-value")
             continue
         word = "yes" if value is True else "no" if value is False else str(value)
-        if not key.kind.secret and word in key.refused:
-            message = f"'{setting.name} = {written}' is refused: {key.refused[word]}"
+        why = "" if key.kind.secret else key.refused.get(word) or key.refused.get(word.partition(":")[0], "")
+        if why:
+            message = f"'{setting.name} = {written}' is refused: {why}"
             problems.add(
                 at, message, f"remove the line, or write {setting.name} = {key.default}", code="config-refused"
             )
+            continue
+        if key.fixed and value != key.kind.read(key.default):
+            message = f"'{setting.name} = {written}' is refused: {key.fixed}"
+            problems.add(at, message, "remove the line", code="config-refused")
             continue
         yield Item(value, "" if key.kind.secret else written, at)
 

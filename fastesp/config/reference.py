@@ -39,6 +39,8 @@ def status(key: Key, rule: SectionRule) -> str:
         return f"refused: {rule.refused}"
     if "*" in key.refused:
         return f"refused: {key.refused['*']}"
+    if key.fixed:
+        return f"refused but for `{key.default}`: {key.fixed}"
     refused = [f"`{value}` is refused: {why}" for value, why in key.refused.items()]
     return "; ".join(["honoured", *refused])
 

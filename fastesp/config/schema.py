@@ -16,8 +16,15 @@ from .values import Kind
 IKEV1 = "IKEv1 is dead (RFC 9395): this gateway speaks IKEv2 only"
 TOKEN = "keys and certificates come from files; PKCS#11 tokens and smart cards are not opened"
 MEDIATION = "the IKEv2 mediation extension never became a standard and is not spoken"
-LABELS = "security labels are not negotiated: traffic is told apart by selectors, marks and interface ids"
+LABELS = "security labels are not negotiated: traffic is told apart by selectors"
 
+NO_VIPS = "virtual addresses are neither asked for nor handed out here: write networks into local_ts and remote_ts"
+NO_MARKS = "packets reach the user-space data plane through a TUN, which shows no marks: tell them apart by selectors"
+NO_INTERFACES = "policies hold for every interface: the user-space data plane has its own TUN, and no XFRM interfaces"
+NO_OFFLOAD = "SAs are carried in user space in this version"
+NO_DSCP = "IKE packets leave with the DSCP that the host gives them"
+ALL_HAVE_POLICIES = "the user-space data plane finds an SA by its policy: without one nothing would be sent on it"
+NO_SHORT_MAC = "RFC 4868 has 128 bits; the 96 of early kernels are not what the data plane does"
 NO_EAP = "EAP is not spoken in this version; certificates and preshared keys are"
 GROUPS = "only an AAA server tells the groups of a peer, and no EAP method asks one"
 
@@ -30,6 +37,7 @@ HANDLE = Kind("hex", v.plain)
 class Key:
     """One key. ``refused`` maps a value to the reason why it is refused; under ``*`` stands the reason for any value.
 
+    ``fixed`` is the reason why no value but the default is taken.
     A ``prefix`` key stands for all names that begin with its own (``id``, ``id-bob``).
     """
 
@@ -40,6 +48,7 @@ class Key:
     many: bool = False
     prefix: bool = False
     refused: Mapping[str, str] = field(default_factory=dict)
+    fixed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +150,13 @@ CHILD = SectionRule(
     (
         Key("ah_proposals", Kind("proposals", str), "", "AH proposals; ESP's are not offered then.", many=True),
         Key("esp_proposals", Kind("proposals", str), "default", "ESP proposals.", many=True),
-        Key("sha256_96", v.BOOLEAN, "no", "HMAC-SHA-256 cut to 96 bits, as some old peers do."),
+        Key(
+            "sha256_96",
+            v.BOOLEAN,
+            "no",
+            "HMAC-SHA-256 cut to 96 bits, as some old peers do.",
+            refused={"yes": NO_SHORT_MAC},
+        ),
         Key("local_ts", a.TRAFFIC_SELECTOR, "dynamic", "What is behind us.", many=True),
         Key("remote_ts", a.TRAFFIC_SELECTOR, "dynamic", "What is behind the peer.", many=True),
         *_LIFETIMES,
@@ -154,8 +169,13 @@ CHILD = SectionRule(
             "IPsec mode, or a bypass.",
             refused={"beet": _NO_BEET, "transport_proxy": _NO_PROXY},
         ),
-        Key("policies", v.BOOLEAN, "yes", "Whether to install policies."),
-        Key("policies_fwd_out", v.BOOLEAN, "no", "Whether to install outbound forward policies (kernel)."),
+        Key("policies", v.BOOLEAN, "yes", "Whether to install policies.", refused={"no": ALL_HAVE_POLICIES}),
+        Key(
+            "policies_fwd_out",
+            v.BOOLEAN,
+            "no",
+            "Read and without effect: forwarded packets need no policy beside the outbound one.",
+        ),
         Key(
             "dpd_action",
             v.one_of("clear", "trap", "restart", none="clear", route="trap", start="restart", hold="trap"),
@@ -166,14 +186,14 @@ CHILD = SectionRule(
         Key("inactivity", v.TIME, "0s", "Close after this long without a packet."),
         Key("reqid", v.NUMBER, "0", "Fixed reqid."),
         Key("priority", v.NUMBER, "0", "Fixed priority of the policies."),
-        Key("interface", v.TEXT, "", "Restrict the policies to this interface."),
-        Key("mark_in", v.MARK, "0/0x00000000", "Mark of inbound policies."),
-        Key("mark_in_sa", v.BOOLEAN, "no", "Set mark_in on the inbound SA too."),
-        Key("mark_out", v.MARK, "0/0x00000000", "Mark of outbound policies and SAs."),
-        Key("set_mark_in", v.SET_MARK, "0/0x00000000", "Mark put on packets after decryption."),
-        Key("set_mark_out", v.SET_MARK, "0/0x00000000", "Mark put on ESP packets."),
-        Key("if_id_in", v.INTERFACE_ID, "0", "XFRM interface id of inbound policies and SAs."),
-        Key("if_id_out", v.INTERFACE_ID, "0", "XFRM interface id of outbound policies and SAs."),
+        _never("interface", v.TEXT, NO_INTERFACES, "", "Restrict the policies to this interface."),
+        Key("mark_in", v.MARK, "0/0x00000000", "Mark of inbound policies.", fixed=NO_MARKS),
+        Key("mark_in_sa", v.BOOLEAN, "no", "Set mark_in on the inbound SA too.", fixed=NO_MARKS),
+        Key("mark_out", v.MARK, "0/0x00000000", "Mark of outbound policies and SAs.", fixed=NO_MARKS),
+        Key("set_mark_in", v.SET_MARK, "0/0x00000000", "Mark put on packets after decryption.", fixed=NO_MARKS),
+        Key("set_mark_out", v.SET_MARK, "0/0x00000000", "Mark put on ESP packets.", fixed=NO_MARKS),
+        Key("if_id_in", v.INTERFACE_ID, "0", "XFRM interface id of inbound policies and SAs.", fixed=NO_INTERFACES),
+        Key("if_id_out", v.INTERFACE_ID, "0", "XFRM interface id of outbound policies and SAs.", fixed=NO_INTERFACES),
         _never("label", v.TEXT, LABELS, "", "Security label."),
         _never("label_mode", v.TEXT, LABELS, "system", "How the label is used."),
         Key("tfc_padding", v.TFC, "0", "Pad packets to at least this size (RFC 4303 section 2.7)."),
@@ -182,7 +202,8 @@ CHILD = SectionRule(
             "hw_offload",
             v.OFFLOAD,
             "no",
-            "Where the SA goes; a device, `kernel` and `userspace` are additions of this gateway.",
+            "Where the SA goes; `userspace` is an addition of this gateway.",
+            refused=dict.fromkeys(("yes", "crypto", "packet", "kernel"), NO_OFFLOAD),
         ),
         Key("copy_df", v.BOOLEAN, "yes", "Copy DF to the outer header."),
         Key("copy_ecn", v.BOOLEAN, "yes", "Copy ECN to and from the outer header (RFC 6040)."),
@@ -207,12 +228,12 @@ CONNECTION = SectionRule(
         Key("local_port", v.PORT, "500", "Our UDP port."),
         Key("remote_port", v.PORT, "500", "The peer's UDP port."),
         Key("proposals", Kind("proposals", str), "default", "IKE proposals.", many=True),
-        Key(
+        _never(
             "vips",
             a.VIRTUAL_IP,
+            NO_VIPS,
             "",
             "Virtual addresses to ask for; 0.0.0.0 and :: leave the choice to the peer.",
-            many=True,
         ),
         Key("aggressive", v.BOOLEAN, "no", "IKEv1 aggressive mode.", refused={"yes": IKEV1}),
         Key(
@@ -222,7 +243,7 @@ CONNECTION = SectionRule(
             "Ask for virtual addresses.",
             refused={"no": "push mode exists in IKEv1 only; " + IKEV1},
         ),
-        Key("dscp", v.DSCP, "000000", "DSCP of IKE packets."),
+        Key("dscp", v.DSCP, "000000", "DSCP of IKE packets.", fixed=NO_DSCP),
         Key("encap", v.BOOLEAN, "no", "Put ESP in UDP even without a NAT."),
         Key("mobike", v.BOOLEAN, "yes", "MOBIKE (RFC 4555)."),
         Key("dpd_delay", v.TIME, "0s", "Ask a silent peer whether it lives after this long."),
@@ -252,9 +273,9 @@ CONNECTION = SectionRule(
         Key("rekey_time", v.TIME, "4h", "When to rekey; 0 where only reauth_time is set."),
         Key("over_time", v.TIME, "10% of rekey_time/reauth_time", "Close this long after a rekeying that failed."),
         Key("rand_time", v.TIME, "over_time", "Up to this much is taken off the times above."),
-        Key("pools", v.TEXT, "", "Pools to hand out addresses from.", many=True),
-        Key("if_id_in", v.INTERFACE_ID, "0", "Default for the children."),
-        Key("if_id_out", v.INTERFACE_ID, "0", "Default for the children."),
+        _never("pools", v.TEXT, NO_VIPS, "", "Pools to hand out addresses from."),
+        Key("if_id_in", v.INTERFACE_ID, "0", "Default for the children.", fixed=NO_INTERFACES),
+        Key("if_id_out", v.INTERFACE_ID, "0", "Default for the children.", fixed=NO_INTERFACES),
         Key("mediation", v.BOOLEAN, "no", "Mediation connection.", refused={"yes": MEDIATION}),
         _never("mediated_by", v.TEXT, MEDIATION, "", "Mediation connection to use."),
         _never("mediation_peer", v.IDENTITY, MEDIATION, "", "The peer's identity there."),

@@ -10,13 +10,12 @@ from . import check_auth, check_children, check_connections
 from .credentials import FileCredentials
 from .problems import Problems
 from .reading import Values
-from .settings import Pool, Shared
+from .settings import Shared
 
 
 def check(
     connections: Sequence[Connection],
     values: Values,
-    pools: Sequence[Pool],
     shared: Sequence[Shared],
     files: FileCredentials,
     anchored: bool,
@@ -25,10 +24,8 @@ def check(
     """All checks over a whole configuration of a file; ``anchored`` is whether there is any trust anchor."""
     section = values.section("connections")
     check_shape(connections, section, problems)
-    names = [pool.name for pool in pools]
     for connection in connections:
         written = section.sections[connection.name]
-        check_connections.check_pools(written, names, problems)
         check_auth.check_ppk(connection, written, shared, problems)
         check_auth.check_preshared(connection, written, shared, problems)
         check_auth.check_own_certificates(connection, written, files, problems)

@@ -18,7 +18,6 @@ from ike.crypto.secret import Secret
 from ike.wire.identity import Identity
 
 from . import build, semantics
-from .check_connections import check_pools
 from .credentials import UNREADABLE, FileCredentials, certificates_of, crl_of, private_key_of, public_key_of
 from .others import authorities, pools
 from .problems import Place, Problem, Problems, did_you_mean
@@ -44,16 +43,13 @@ class Loaded:
     warnings: tuple[Problem, ...]
 
 
-def load_connections(message: Message, known_pools: Sequence[str] | None = None) -> Loaded:
-    """``load-conn``: connections by name. ``known_pools`` are checked against where they are given."""
+def load_connections(message: Message) -> Loaded:
+    """``load-conn``: connections by name."""
     problems = Problems()
     values = _read(message, CONNECTION, problems)
     files = FileCredentials(Path("/"), problems)
     made = build.connections(values, files, problems)
     semantics.check_shape(made, values, problems)
-    if known_pools is not None:
-        for section in values.sections.values():
-            check_pools(section, known_pools, problems)
     return Loaded(made, tuple(files.certificates), problems.done())
 
 

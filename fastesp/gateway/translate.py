@@ -125,7 +125,7 @@ def _soft(limit: int, spread: int, uniform: Callable[[], float]) -> int:
     return max(1, limit - int(spread * uniform())) if limit else 0
 
 
-def child_sa(event: ChildSaEstablished, child: Child, reqid: int, *, placement: str = "auto") -> ChildSa:
+def child_sa(event: ChildSaEstablished, child: Child, reqid: int) -> ChildSa:
     """The one value that crosses the border, from what was negotiated and how the child is configured."""
     if event.protocol not in PROTOCOLS:
         raise DataPlaneError(f"CHILD_SA {event.child} has protocol {event.protocol}, which is neither ESP nor AH")
@@ -150,7 +150,7 @@ def child_sa(event: ChildSaEstablished, child: Child, reqid: int, *, placement: 
         copy_ecn=child.copy_ecn,
         copy_dscp=child.copy_dscp,
         priority=child.priority,
-        placement=placement,
+        placement="userspace" if child.hw_offload == "userspace" else "auto",
         resource=event.resource,
     )
 

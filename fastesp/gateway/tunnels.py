@@ -108,13 +108,10 @@ class Tunnels:
         dataplane: DataPlane,
         added: Callable[[TrapPolicy], None],
         removed: Callable[[TrapPolicy], None],
-        *,
-        placement: str = "auto",
     ) -> None:
         self._dataplane = dataplane
         self._added = added
         self._removed = removed
-        self._placement = placement
         self._reqids = Reqids()
         self._tunnels: dict[int, Tunnel] = {}
         self._traps: dict[str, Trap] = {}
@@ -152,7 +149,7 @@ class Tunnels:
         key = _key(selectors, config)
         reqid = self._reqids.take(key, config.reqid)
         try:
-            sa = child_sa(event, config, reqid, placement=self._placement)
+            sa = child_sa(event, config, reqid)
             placement = self._dataplane.install(sa)
         except Exception:
             self._reqids.release(key, reqid)

@@ -127,8 +127,6 @@ one two"
         connections { a { remote_addrs = 10.0.0.0/8, 192.0.2.1-192.0.2.9, 203.0.113.1
             local_addrs = %any4
             local_port = 4500
-            vips = 0.0.0.0, ::
-            dscp = 101110
             reauth_time = 3h
             over_time = 0x10
             keyingtries = 0
@@ -152,11 +150,6 @@ one two"
                 life_packets = 1000000
                 inactivity = 1d
                 reqid = 17
-                mark_in = 0x42/0xff
-                mark_out = %unique
-                set_mark_out = %same/0xff
-                if_id_in = 5
-                if_id_out = %unique-dir
                 tfc_padding = mtu
                 replay_window = 1024
                 hw_offload = auto

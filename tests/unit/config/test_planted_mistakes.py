@@ -24,7 +24,7 @@ connections {
     dpd_delay = 30x                   #! 17 | '30x' is not a time | units s, m, h, d
     mobike = maybe                    #! 14 | 'maybe' is neither yes nor no | yes or no
     unique = replce                   #! 14 | 'replce' is not known here | did you mean 'replace'?
-    pools = mobile                    #! 13 | there is no pool 'mobile' | did you mean 'mobiles'?
+    pools = mobile                    #! 5 | 'pools' is refused: virtual addresses are | remove the line
     mark_in = 42                      #! 5 | unknown key 'mark_in' | it belongs into a child
     local {
       auth = pubkey

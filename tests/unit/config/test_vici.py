@@ -125,15 +125,6 @@ def test_checks_across_keys_apply_and_credentials_may_come_later(site) -> None:
     assert "local_addrs is IPv4 and remote_addrs is IPv6" in complaints(vici.load_connections, without)[0]
 
 
-def test_pools_are_checked_against_those_that_are_known(site) -> None:
-    given = message(site)
-    given["site"]["pools"] = [b"p"]  # type: ignore[index]
-    assert vici.load_connections(given).connections[0].pools == ("p",)
-    assert vici.load_connections(given, ["p"]).connections[0].pools == ("p",)
-    with pytest.raises(ConfigurationError, match="there is no pool 'p'"):
-        vici.load_connections(given, ["q"])
-
-
 @pytest.mark.parametrize(
     "bad", [{"c": b"x"}, {"c": {"local": 3}}, {"c": {"remote_addrs": [1, 2]}}, {"c": {"local": None}}]
 )
