@@ -9,12 +9,12 @@ import re
 from pathlib import Path
 
 import pytest
+from support.firewall import drop
 from support.tunnels import Pair, certify, configure, hosts_reach_each_other, pair
 
 from fastesp.codes import CODES
 from fastesp.lab import Lab
 from fastesp.lab.configurations import configuration
-from fastesp.lab.namespace import Namespace
 from fastesp.lab.ours import OurGateway, Outcome, fastesp
 from fastesp.lab.peer import RefusedError
 from fastesp.lab.process import wait_until
@@ -23,12 +23,6 @@ from fastesp.lab.traffic import ping
 pytestmark = [pytest.mark.root, pytest.mark.peer]
 
 QUICK = "retransmit_timeout = 0.3\n retransmit_base = 1.0\n retransmit_tries = 2\n half_open_timeout = 2"
-
-
-def drop(space: Namespace, rule: str) -> None:
-    """What a firewall on the way does."""
-    chain = f"type filter hook forward priority 0\n {rule} drop"
-    space.run("nft", "-f", "-", stdin=f"table inet lab {{\n chain through {{\n {chain}\n }}\n}}\n")
 
 
 @pytest.fixture
@@ -54,7 +48,7 @@ def explained(both: Pair, code: str) -> str:
 def test_a_silent_peer_is_said_with_what_to_capture(both: Pair) -> None:
     configure(both)
     both.start()
-    drop(both.sites.internet, "udp dport { 500, 4500 }")  # type: ignore[arg-type]
+    drop(both.sites.internet, "udp dport { 500, 4500 }")
     failed = both.ours.command("up", "net", "--json")
     assert failed.exit_code == 7
     assert record(failed)["code"] == "peer-unreachable"
@@ -67,7 +61,7 @@ def test_a_wire_that_drops_fragments_is_said_with_fragmentation_as_the_way_out(b
     configure(both, auth="pubkey", connection="fragmentation = no\n    send_cert = always")
     certify_at_length(both)
     both.start()
-    drop(both.sites.internet, "ip frag-off & 0x3fff != 0")  # type: ignore[arg-type]
+    drop(both.sites.internet, "ip frag-off & 0x3fff != 0")
     failed = both.ours.command("up", "net", "--json")
     assert failed.exit_code == 7
     assert "no answer from 198.51.100.20[4500] to IKE_AUTH" in record(failed)["summary"]
@@ -83,7 +77,7 @@ def test_as_responder_too_a_wire_that_drops_fragments_is_said(both: Pair) -> Non
     configure(both, auth="pubkey", connection="fragmentation = no\n    send_cert = always")
     certify_at_length(both)
     both.start()
-    drop(both.sites.internet, "ip frag-off & 0x3fff != 0")  # type: ignore[arg-type]
+    drop(both.sites.internet, "ip frag-off & 0x3fff != 0")
     with pytest.raises(RefusedError):
         both.theirs.initiate("net", timeout=10.0)
     wait_until(lambda: "[half-open-timeout]" in both.ours.log(), "the record", 10.0)
@@ -111,11 +105,40 @@ def test_two_tunnels_for_the_same_packets_are_found_by_check_and_said_at_load(bo
     assert said in both.ours.log()
 
 
-def test_a_wire_that_passes_udp_alone_shows_in_status_and_encap_is_the_way_out(both: Pair) -> None:
-    """kernel-libipsec has ESP in UDP only, so the other end is ours here."""
+def test_tunnels_of_two_peers_that_collide_are_said_once_both_are_up(both: Pair) -> None:
+    """No line of ours shows it: one connection lets both peers in, and charon is both of them."""
+    configure(both)
+    ours, theirs = (side.swanctl.file.read_text() for side in (both.ours, both.theirs))
+    twin_secret = (
+        'secrets {\n  ike-twin {\n    id = "twin.example.org"\n    secret = "another secret, for the twin"\n  }\n}\n'
+    )
+    ours = ours.replace('id = "site-b.example.org"\n    }\n    children', 'id = "*.example.org"\n    }\n    children')
+    both.ours.swanctl.configure(ours + twin_secret)
+    twin = theirs.partition("secrets {")[0].replace("  site {", "  twin {", 1).replace(" net {", " twin-net {", 1)
+    secret = (
+        'secrets {\n  ike-twin {\n    id = "twin.example.org"\n    secret = "another secret, for the twin"\n  }\n}\n'
+    )
+    both.theirs.swanctl.configure(theirs + twin.replace("site-b.example.org", "twin.example.org") + secret)
+    both.start()
+    both.theirs.initiate("net")
+    assert "[child-collision]" not in both.ours.log()
+    both.theirs.initiate("twin-net")
+    wait_until(lambda: "[child-collision]" in both.ours.log(), "the record", 10.0)
+    (failure,) = both.ours.command("show", "failures", "--json").json()["entries"].values()  # type: ignore[attr-defined]
+    assert failure["code"] == "child-collision"
+    for part in ("with twin.example.org", "with site-b.example.org", "only one of them gets them"):
+        assert part in failure["summary"]
+    assert failure["fields"]["packets"] == "10.10.0.0/24 === 10.20.0.0/24"
+    assert "children.net.remote_ts" in failure["change"]
+    assert "networks of its own" in failure["hint"]
+    assert "translate addresses" in explained(both, "child-collision")
+
+
+def test_a_wire_that_passes_udp_alone_is_said_with_encap_as_the_way_out(both: Pair) -> None:
+    """kernel-libipsec has ESP in UDP only, so the other end is ours here; in the virtual machine it is charon."""
     a, b = both.sites.a, both.sites.b
     other = OurGateway(both.lab, b.gateway)
-    drop(both.sites.internet, "ip protocol esp")  # type: ignore[arg-type]
+    drop(both.sites.internet, "ip protocol esp")
     for encap in ("no", "yes"):
         both.ours.swanctl.configure(configuration(a, b, connection=f"encap = {encap}"))
         other.swanctl.configure(configuration(b, a, connection=f"encap = {encap}"))
@@ -129,7 +152,12 @@ def test_a_wire_that_passes_udp_alone_shows_in_status_and_encap_is_the_way_out(b
         assert received == (3 if encap == "yes" else 0)
         sa = both.ours.child_sa("net")
         assert (sa.packets_out, sa.packets_in) == (3, received)
+        if encap == "no":
+            wait_until(lambda: "[esp-unheard]" in both.ours.log(), "the record", 20.0)
         both.ours.terminate(ike="site")
+    assert both.ours.log().count("[esp-unheard]") == 1
+    assert "[esp-unheard]" not in other.log(), "whoever sends nothing misses nothing"
+    assert "encap = yes" in explained(both, "esp-unheard")
 
 
 def test_the_page_names_codes_that_there_are() -> None:
