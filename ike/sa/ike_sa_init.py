@@ -17,7 +17,7 @@ from ..records import Failure, Refused, place
 from ..wire.constants import CertEncoding, ExchangeType, NotifyType, SignatureHash
 from ..wire.message import Message
 from ..wire.payloads import CertRequestPayload, KePayload, NoncePayload, NotifyPayload, Payload, SaPayload, Transform
-from . import hash_and_url, nat, ppk, proof, rounds
+from . import hash_and_url, nat, ppk, proof, redirect, rounds
 from .features import Feature
 from .ike_intermediate import ask_on
 from .select import by_addresses, by_proposals
@@ -63,6 +63,7 @@ class Connect(Task):
         payloads += ppk.announce(sa)
         if any(spec.has_additional_ke for spec in specs):
             payloads.append(NotifyPayload(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED))
+        payloads += redirect.announce(sa)
         sa.enter(State.INIT_SENT)
         return ExchangeType.IKE_SA_INIT, payloads
 
@@ -211,7 +212,7 @@ def note_abilities(sa: IkeSa, message: Message, connection: Connection) -> None:
                 sa.features |= Feature.FRAGMENTATION
         elif notify.notify == NotifyType.CHILDLESS_IKEV2_SUPPORTED:
             sa.features |= Feature.CHILDLESS
-        elif notify.notify == NotifyType.REDIRECT_SUPPORTED:
+        elif notify.notify in (NotifyType.REDIRECT_SUPPORTED, NotifyType.REDIRECTED_FROM):
             sa.features |= Feature.REDIRECT
         elif notify.notify == NotifyType.SIGNATURE_HASH_ALGORITHMS:
             numbers = {int.from_bytes(notify.data[at : at + 2], "big") for at in range(0, len(notify.data) - 1, 2)}
@@ -309,7 +310,7 @@ def take_answer(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
     setup.methods_left = selection.additional_ke_methods
     if setup.methods_left and message.notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED) is None:
         raise Refused(_no_intermediate(sa.settings))
-    ppk.agree(sa, message)
+    ppk.agree(sa, message, turn.now)
     shared = setup.exchange.finish(ke.data)
     setup.exchange = None
     setup.nonce_r = nonce.data

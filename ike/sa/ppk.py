@@ -51,20 +51,20 @@ def answer(sa: IkeSa, request: Message) -> list[Payload]:
     return [NotifyPayload(NotifyType.USE_PPK)] if setup.ppk_agreed else []
 
 
-def agree(sa: IkeSa, response: Message) -> None:
-    """Whether the responder takes part. Raises :class:`Refused` where it must; nothing vouches for that yet."""
+def agree(sa: IkeSa, response: Message, now: float) -> None:
+    """Whether the responder takes part. Raises :class:`Refused` where it must: a better answer may come for a while."""
     said = response.notify(NotifyType.USE_PPK) is not None
     sa.in_setup.ppk_agreed = said and _our_key(sa) is not None
     if sa.settings.ppk_required and not said:
-        raise Refused(
-            Failure(
-                code="ppk-unsupported",
-                summary="the peer has no post-quantum preshared keys, the connection requires one",
-                hint="give the peer the PPK, or set ppk_required = no",
-                mismatch=NotifyType.USE_PPK.name,
-                keys=("ppk_required",),
-            )
+        failure = Failure(
+            code="ppk-unsupported",
+            summary="the peer has no post-quantum preshared keys, the connection requires one",
+            hint="give the peer the PPK, or set ppk_required = no",
+            mismatch=NotifyType.USE_PPK.name,
+            keys=("ppk_required",),
         )
+        sa.suspect(failure, now)
+        raise Refused(failure)
 
 
 def _our_key(sa: IkeSa) -> SharedKey | None:
