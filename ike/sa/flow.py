@@ -14,7 +14,7 @@ from ..errors import IkeError, LocalError, PeerError, SilentDrop
 from ..events import ExchangeLogged, Path
 from ..records import Failure, Refused, failure_of
 from ..wire.constants import OPENING_EXCHANGES, ExchangeType, HeaderFlag, NotifyType, PayloadType
-from ..wire.header import Header, push_header
+from ..wire.header import Header, pull_header, push_header
 from ..wire.message import Message, pull_message, pull_payloads, push_message, push_payloads
 from ..wire.payloads import NotifyPayload, Payload, SkfPayload, SkPayload
 from . import hold, ike_intermediate, mobike, prose, quick_crash, rekey_ike
@@ -61,7 +61,9 @@ def _receive_request(sa: IkeSa, header: Header, data: bytes, path: Path, now: fl
         raise SilentDrop("old-message-id" if standing is Standing.OLD else "message-id-ahead", "not the next request")
     if (header.spi_i, header.spi_r) != (sa.spi_i, sa.spi_r):
         raise SilentDrop("wrong-spi", "one SPI of the pair is not this IKE SA's")
-    if sa.state.is_setting_up and not rows_for(sa.state, Kind.REQUEST, header.exchange):
+    # Nobody vouches for what opens an IKE SA: one that is there neither answers it nor counts it in its window.
+    opens = header.exchange in OPENING_EXCHANGES
+    if opens or (sa.state.is_setting_up and not rows_for(sa.state, Kind.REQUEST, header.exchange)):
         raise SilentDrop("unexpected-exchange", f"exchange {header.exchange} while {sa.state.value}")
     try:
         message = open_message(sa, header, data)
@@ -109,7 +111,8 @@ def _receive_response(sa: IkeSa, header: Header, data: bytes, path: Path, now: f
     request = sa.window.awaits(header.message_id)
     if request is None:
         raise SilentDrop("unexpected-response", "a response to nothing that is under way")
-    if not rows_for(sa.state, Kind.RESPONSE, header.exchange):
+    asked = pull_header(request.datagrams[0]).exchange
+    if header.exchange != asked or not rows_for(sa.state, Kind.RESPONSE, header.exchange):
         raise SilentDrop("unexpected-exchange", f"a response of exchange {header.exchange} while {sa.state.value}")
     protected = header.exchange not in OPENING_EXCHANGES
     if header.spi_i != sa.spi_i or (protected and header.spi_r != sa.spi_r):
