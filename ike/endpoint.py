@@ -10,7 +10,7 @@ the same outputs, byte for byte (as far as the signature scheme of a certificate
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import UTC, datetime
 
 from .config import Connection
@@ -20,6 +20,7 @@ from .events import Event, Path
 from .sa import admission, mobike, quick_crash, reauth
 from .sa.core import BUCKET_BITS, Core
 from .sa.ike_sa import IkeSa
+from .sa.lookups import Kind
 from .sa.state import State
 from .status import IkeSaInfo
 from .timing import STRONGSWAN, Timing
@@ -123,12 +124,13 @@ class Endpoint:
         local: Address,
         remote: Address,
         packet: tuple[TrafficSelector, TrafficSelector] | None = None,
+        redirected_from: Address | None = None,
     ) -> int:
         """Bring up a CHILD_SA (``None``: the IKE SA alone) and return the id of the IKE SA that carries it.
 
         An IKE SA of that connection which is up or coming up is used. ``local`` and ``remote`` are the addresses to
         use, resolved. ``packet`` is the packet that asked for the tunnel, as (source, destination): it leads the
-        traffic selectors (RFC 7296 section 2.9).
+        traffic selectors (RFC 7296 section 2.9). ``redirected_from`` is the gateway that sent us on to ``remote``.
         """
         core = self._core
         wanted = core.connection(connection)
@@ -143,7 +145,7 @@ class Endpoint:
                 carrier.want_child(config, packet, now)
             return carrier.ike_id
         path = Path(local, wanted.local_port, remote, wanted.remote_port)
-        return IkeSa.initiate(core, wanted, config, packet, path, now).ike_id
+        return IkeSa.initiate(core, wanted, config, packet, path, now, redirected_from).ike_id
 
     def terminate_ike(self, ike_id: int, now: float) -> None:
         """Delete an IKE SA and all it carries; one that is not up yet is given up at once."""
@@ -207,6 +209,10 @@ class Endpoint:
             sa = self._core.by_id.get(ike_id)
             if sa is not None:
                 sa.looked_up(question, now)
+
+    def forget_lookups(self, kinds: Container[Kind]) -> None:
+        """Drop what was looked up and kept, so that it is asked for anew when it is next needed."""
+        self._core.lookups.forget(kinds)
 
     def peer_moved(self, child_id: int, path: Path, now: float) -> None:
         """The data plane got an authentic packet over ``path``, with the ports of a NAT on it.

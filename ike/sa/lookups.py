@@ -9,7 +9,7 @@ is good is kept as long as it holds; a question that nobody could answer is not 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, auto
@@ -122,6 +122,16 @@ class Lookups:
         self._answers: dict[bytes, OcspAnswer] = {}
         self._crls: dict[tuple[bytes, bytes], x509.CertificateRevocationList] = {}
         self._bundles: dict[bytes, Bundle] = {}
+
+    def forget(self, kinds: Container[Kind]) -> None:
+        """What is kept of these kinds goes, and so does the memory of places that had nothing: all is asked anew."""
+        if Kind.OCSP in kinds:
+            self._answers.clear()
+        if Kind.CRL in kinds:
+            self._crls.clear()
+        if Kind.CERTIFICATE in kinds or Kind.BUNDLE in kinds:
+            self._bundles.clear()
+        self._failed = {question: why for question, why in self._failed.items() if question.kind not in kinds}
 
     # What is known.
 

@@ -13,6 +13,7 @@ from fastesp.config.vici import load_certificate
 from fastesp.config.vici import load_key as load_private_key
 from fastesp.config.vici import load_shared as load_secret
 from ike.errors import IkeError
+from ike.sa.lookups import Kind
 from ike.wire.identity import Identity
 
 from ..vici.server import RefusedError, Request
@@ -39,6 +40,14 @@ CERTIFICATE_TYPES = {
     "pubkey": ("PUBKEY", "NONE"),
     "any": ("ANY", "ANY"),
 }
+
+FETCHED = {
+    "ANY": tuple(Kind),
+    "X509": (Kind.CERTIFICATE, Kind.BUNDLE),
+    "X509_CRL": (Kind.CRL,),
+    "OCSP_RESPONSE": (Kind.OCSP,),
+}
+"""Type of certificate -> what of it is looked up and kept."""
 
 
 def is_authority(certificate: Certificate) -> bool:
@@ -136,10 +145,9 @@ async def get_shared(gateway: Gateway, request: Request) -> Mapping[str, object]
 
 
 async def flush_certs(gateway: Gateway, request: Request) -> Mapping[str, object]:
-    """strongSwan drops certificates that it fetched and kept. None are kept here, so there is nothing left to drop."""
-    del gateway
-    if word(request.message, "type"):
-        _kind(request.message)
+    """Drop what was fetched and kept: revocation lists, OCSP answers, certificates by URL; ``type`` selects."""
+    kind = _kind(request.message)[0] if word(request.message, "type") else "ANY"
+    gateway.endpoint.forget_lookups(FETCHED.get(kind, ()))
     return DONE
 
 

@@ -1,4 +1,4 @@
-"""What the documentation calls honoured is used where connections are negotiated and carried, not only read and shown."""
+"""What the documentation calls honoured is used where tunnels are negotiated and carried, not only read and shown."""
 
 from __future__ import annotations
 
