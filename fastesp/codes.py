@@ -23,6 +23,11 @@ COUNTED = "nothing, while the counter is small; a steady rise is a scan, an atta
 REPORT = "this should not come about by configuration alone: report it, with the gateway's log at level 2"
 
 NEGOTIATION: Mapping[str, Code] = {
+    "redirect-loop": Code(
+        "gateways that send clients round",
+        "A connection was redirected more than five times in five minutes, or to where it was (RFC 5685 section 10).",
+        "look at the gateways' redirects; follow_redirects = no in strongswan.conf stays with the first one",
+    ),
     "ticket-refused": Code(
         "a session that cannot be resumed",
         "The ticket has expired, was used, is of another key than the gateway's, or what it stands for was changed.",
@@ -614,6 +619,7 @@ DROPS: Mapping[str, Code] = {
         "The peer repeats what is held until a revocation list or the like is fetched.",
         COUNTED,
     ),
+    "bad-redirect": Code("a redirect that nobody vouches for", "It lacks the nonce of what it answers.", COUNTED),
     "unexpected-response": Code("an answer nobody waits for", "The request was answered, or never sent.", COUNTED),
     "unprotected": Code("a message in the clear", "It must be encrypted in this state.", COUNTED),
     "reflected": Code("our own message came back", "Somebody sends it back to us.", COUNTED),

@@ -30,6 +30,7 @@ __all__ = [
     "IkeSaDeleted",
     "IkeSaEstablished",
     "IkeSaReauthenticating",
+    "IkeSaRedirected",
     "IkeSaRekeyed",
     "LookupSource",
     "LookupWanted",
@@ -189,10 +190,26 @@ class IkeSaReauthenticating:
 
 
 @dataclass(frozen=True, slots=True)
+class IkeSaRedirected:
+    """The gateway sends us on to ``gateway``, an address or a host name (RFC 5685): open an IKE SA to it.
+
+    :meth:`ike.endpoint.Endpoint.initiate` takes ``redirected_from`` for that, and asks for ``children``. The IKE SA
+    that was redirected goes with the events that follow.
+    """
+
+    ike_id: int
+    connection: str
+    gateway: Identity
+    redirected_from: Address
+    children: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class IkeSaDeleted:
     """The IKE SA is gone; its CHILD_SAs were reported before.
 
-    ``reason`` as in :class:`ChildSaDeleted`, ``initial-contact``, ``reauthenticated``, or a failure's code.
+    ``reason`` as in :class:`ChildSaDeleted`, ``initial-contact``, ``reauthenticated``, ``redirected``, ``resumed``, or
+    a failure's code.
     """
 
     ike_id: int
@@ -287,6 +304,7 @@ Event = (
     | ChildSaDeleted
     | IkeSaRekeyed
     | IkeSaReauthenticating
+    | IkeSaRedirected
     | IkeSaDeleted
     | PathChanged
     | LookupWanted

@@ -47,6 +47,8 @@ class Timing:
     """Requests that we take from one peer at a time (RFC 7296 section 2.3); more than one is announced."""
     make_before_break: bool = False
     """Whether reauthentication deletes the old IKE SA only once the new one is up (RFC 7296 section 2.8.3)."""
+    follow_redirects: bool = True
+    """Whether a gateway may send us on to another one (RFC 5685)."""
     max_children: int = 1024
     """CHILD_SAs of one IKE SA; one more is refused with NO_ADDITIONAL_SAS."""
 

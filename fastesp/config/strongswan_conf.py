@@ -58,6 +58,7 @@ class Daemon:
     init_limit_half_open: int = 0
     dos_protection: bool = True
     make_before_break: bool = False
+    follow_redirects: bool = True
     port: int = 500
     port_nat_t: int = 4500
     keep_alive: float = 20.0
@@ -222,7 +223,7 @@ class _Reader:
 _WORDS = """
     accept_private_algs accept_unencrypted_mainmode_messages block_threshold cache_crls cert_cache
     check_current_path cisco_flexvpn cisco_unity close_ike_on_child_failure delete_rekeyed delete_rekeyed_delay
-    dh_exponent_ansi_x9_42 dlopen_use_rtld_now dns1 dns2 flush_auth_cfg follow_redirects
+    dh_exponent_ansi_x9_42 dlopen_use_rtld_now dns1 dns2 flush_auth_cfg
     force_eap_only_authentication group i_dont_care_about_security_and_use_aggressive_mode_psk
     ignore_acquire_ts ignore_routing_tables ikesa_limit ikesa_table_segments ikesa_table_size
     inactivity_close_ike init_limit_job_load initiator_only install_virtual_ip install_virtual_ip_on

@@ -39,6 +39,7 @@ from ike.events import (
     IkeSaDeleted,
     IkeSaEstablished,
     IkeSaReauthenticating,
+    IkeSaRedirected,
     IkeSaRekeyed,
     LookupWanted,
     NegotiationFailed,
@@ -177,6 +178,8 @@ class Gateway:
                 self._on_ike_rekeyed(event)
             case IkeSaReauthenticating():
                 self._on_reauthenticating(event)
+            case IkeSaRedirected():
+                self._on_redirected(event)
             case IkeSaDeleted():
                 self._on_ike_down(event)
             case PathChanged():
@@ -186,8 +189,7 @@ class Gateway:
                 self.fetcher.start(event)
             case NegotiationFailed():
                 self._on_failure(event)
-        for listener in list(self._listeners):
-            listener(event)
+        self._heard(event)
 
     def _tell(self, say: Callable[[Announcer], None]) -> None:
         """Let VICI clients know; whatever happens there keeps nothing else from being done."""
@@ -286,6 +288,15 @@ class Gateway:
         if not event.make_before_break:
             self.starter.reopened(event.new_ike_id, event.connection, event.children)
 
+    def _on_redirected(self, event: IkeSaRedirected) -> None:
+        text = f"{event.redirected_from} sends us on to {event.gateway}"
+        self.logbook.say("IKE", 1, text, connection=event.connection, ike_id=event.ike_id)
+        self.starter.redirected(event, lambda record: self._heard(NegotiationFailed(event.ike_id, record)))
+
+    def _heard(self, event: Event) -> None:
+        for listener in list(self._listeners):
+            listener(event)
+
     def _on_ike_down(self, event: IkeSaDeleted) -> None:
         self.starter.gone(event.ike_id)
         for tunnel in self._went_along.pop(event.ike_id, ()):
@@ -340,8 +351,7 @@ class Gateway:
             hint="fastesp doctor shows what this machine can do",
         )
         self._on_failure(NegotiationFailed(event.ike_id, record))
-        for listener in list(self._listeners):
-            listener(NegotiationFailed(event.ike_id, record))
+        self._heard(NegotiationFailed(event.ike_id, record))
         try:
             self.endpoint.terminate_child(event.child_id, self.adapter.clock())
         except LocalError as gone:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any
@@ -16,7 +16,8 @@ from typing import Any
 from fastesp.dataplane.base import Acquire, DataPlaneError
 from ike.config import AddressTemplate, Child, Connection, DeadAction, Mode, StartAction
 from ike.errors import LocalError
-from ike.events import FailureRecord
+from ike.events import FailureRecord, IkeSaRedirected
+from ike.sa.redirect import address_of
 from ike.wire.selectors import Address, TrafficSelector
 
 from .adapter import IkeAdapter
@@ -158,6 +159,37 @@ class Starter:
             name = f"{connection}/{child}"
             self._tunnels.hold(name)
             self._trying[ike_id, child] = name
+
+    def redirected(self, event: IkeSaRedirected, failed: Callable[[FailureRecord], None]) -> None:
+        """A gateway sent us on to another (RFC 5685): bring up there what was to be here; ``failed`` hears if not."""
+        for child in event.children or (None,):
+            if child is not None:
+                self._tunnels.hold(f"{event.connection}/{child}")
+            self._spawn(self._follow(event, child, failed))
+
+    async def _follow(self, event: IkeSaRedirected, child: str | None, failed: Callable[[FailureRecord], None]) -> None:
+        connection = self._registry.get(event.connection)
+        if connection is None:
+            return
+        address = address_of(event.gateway)
+        try:
+            found = (address,) if address is not None else await self._resolver.lookup(str(event.gateway))
+            if not found:
+                raise LocalError("no-remote-address", f"{event.gateway}, where the gateway sends us, has no address")
+            local = await self._local(connection, found[0])
+            ike_id = self._adapter.endpoint.initiate(
+                connection.name,
+                child,
+                self._adapter.clock(),
+                local=local,
+                remote=found[0],
+                redirected_from=event.redirected_from,
+            )
+            if child is not None:
+                self._trying[ike_id, child] = f"{connection.name}/{child}"
+        except LocalError as error:
+            failed(self.begin_failed(connection.name, child or "", error))
+        self._adapter.poke()
 
     def rekeyed(self, ike_id: int, new_ike_id: int) -> None:
         """What was being tried goes on in the new IKE SA."""

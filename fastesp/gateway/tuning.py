@@ -22,6 +22,7 @@ SAME_NAME = (
     "retransmit_limit",
     "retransmit_jitter",
     "make_before_break",
+    "follow_redirects",
     "half_open_timeout",
     "cookie_threshold",
     "cookie_threshold_ip",

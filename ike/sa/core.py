@@ -15,6 +15,7 @@ from ..timing import Timing
 from ..wire.identity import Identity
 from ..wire.selectors import Address
 from .cookies import Doorkeeper
+from .redirect import Redirects
 from .lookups import Lookups
 from .quick_crash import CrashTokens
 from .tickets import Tickets
@@ -58,6 +59,7 @@ class Core:
         "lookups",
         "outgoing",
         "random",
+        "redirects",
         "source_for",
         "tells",
         "tickets",
@@ -94,6 +96,7 @@ class Core:
         self.tells = tells
         self.doorkeeper = Doorkeeper(random, timing)
         self.crash_tokens = CrashTokens(token_secret)
+        self.redirects = Redirects()
         self.tickets = Tickets(random)
         self.held: dict[tuple[str, Address], Held] = {}
         """Tickets of IKE SAs that died, by connection and gateway."""

@@ -18,7 +18,7 @@ from ..wire.constants import CertEncoding, ExchangeType, NotifyType, PayloadType
 from ..wire.identity import Identity
 from ..wire.message import Message
 from ..wire.payloads import AuthPayload, CertRequestPayload, IdPayload, NotifyPayload, Payload
-from . import candidates, first_child, hash_and_url, mobike, ppk, proof, resumption, rounds, uniqueness
+from . import agreements, candidates, first_child, hash_and_url, mobike, ppk, proof, redirect, resumption, rounds, uniqueness
 from .select import identity_of
 from .state import State
 from .task import Asking, Purpose, Task, Turn
@@ -49,7 +49,7 @@ class Authenticate(Task):
             asking.append(CertRequestPayload(CertEncoding.X509_SIGNATURE, hashes))
             asking += hash_and_url.announce(sa)
         payloads = show(sa, [*asking, *named])
-        payloads += [*mobike.announce(sa), *resumption.wish(sa)]
+        payloads += [*agreements.announce(sa, now), *resumption.wish(sa)]
         if progress.multiple:
             payloads.append(rounds.announcement())
         self.asked, child = first_child.ask(sa, now)
@@ -189,8 +189,8 @@ def _reply(sa: IkeSa, now: float) -> list[Payload]:
         # Else anybody could end somebody's IKE SAs (RFC 7619 section 2.3).
         uniqueness.check(sa, request, now)
     sa.established(", then ".join(proven), now)
-    mobike.agree(sa, request)
-    payloads += mobike.announce(sa, answering=request)
+    agreements.agree(sa, request, now)
+    payloads += agreements.announce(sa, now, answering=request)
     payloads += resumption.grant(sa, request, now, beside=payloads)
     return [*payloads, *first_child.answer(sa, request, nonces, now)]
 
@@ -232,9 +232,10 @@ def _go_on(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
     if sa.settings.unique is Unique.REPLACE and proven[-1] != proof.UNPROVEN:
         uniqueness.replace_others(sa, now)
     sa.established(", then ".join(proven), now)
-    mobike.agree(sa, turn.message)
+    agreements.agree(sa, turn.message, now)
     resumption.keep(sa, turn.message, now)
-    if task.asked is not None:
+    asked = task.asked[0].name if task.asked is not None else None
+    if not redirect.taken_with_auth(sa, turn.message, asked, now) and task.asked is not None:
         first_child.take(sa, turn.message, task.asked, nonces, now)
     return ()
 

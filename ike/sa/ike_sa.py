@@ -32,7 +32,7 @@ from ..wire.constants import ExchangeType, NotifyType, SignatureHash
 from ..wire.header import Header
 from ..wire.identity import Identity
 from ..wire.payloads import NotifyPayload, Proposal, Transform
-from ..wire.selectors import TrafficSelector
+from ..wire.selectors import Address, TrafficSelector
 from . import flow, hold, reauth, resumption, upkeep
 from .child import ChildSa, ChildState
 from .features import Feature
@@ -80,6 +80,7 @@ class Setup:
         "peer_hashes",
         "peer_signs_pss",
         "ppk_agreed",
+        "redirected_from",
         "restarts",
         "rounds",
         "serial",
@@ -118,6 +119,8 @@ class Setup:
         self.suspicion: Failure | None = None
         self.deadline: float | None = None
         self.started_at = 0.0
+        self.redirected_from: Address | None = None
+        """The gateway that sent us on to this one (RFC 5685)."""
         self.session: Session | None = None
         """What a peer's ticket brings back, and ``serial`` is the ticket's name."""
         self.serial = b""
@@ -233,7 +236,14 @@ class IkeSa:
 
     @classmethod
     def initiate(
-        cls, core: Core, connection: Connection, child: Child | None, packet: Packet | None, path: Path, now: float
+        cls,
+        core: Core,
+        connection: Connection,
+        child: Child | None,
+        packet: Packet | None,
+        path: Path,
+        now: float,
+        redirected_from: Address | None = None,
     ) -> IkeSa:
         """A new IKE SA of ours; its first message is on the way."""
         from .ike_session_resume import opening
@@ -241,6 +251,7 @@ class IkeSa:
         sa = cls(core, path, initiator=True, spi_i=core.ike_spi(), spi_r=bytes(8))
         sa.connection = connection
         sa.setup = Setup()
+        sa.setup.redirected_from = redirected_from
         if child is not None:
             sa.setup.wanted.append((child, packet))
         core.register(sa)
@@ -632,7 +643,7 @@ class IkeSa:
         if self.state is State.DEAD:
             return
         if self.reopens:
-            reauth.reopen(self, now)
+            reauth.reopen(self, now, peer_deletes=reason == "peer-deleted")
         for child in self.children.values():
             if child.successor in self.children:
                 child.successor = None

@@ -24,7 +24,7 @@ from ..wire.identity import Identity
 from ..wire.message import Message
 from ..wire.payloads import AuthPayload, IdPayload, NoncePayload, NotifyPayload, Payload, Transform
 from ..wire.selectors import Address
-from . import agreements, first_child, mobike, nat, tickets, uniqueness
+from . import agreements, first_child, mobike, nat, redirect, tickets, uniqueness
 from .features import Feature
 from .ike_sa_init import NONCE_LENGTH, Connect, note_abilities
 from .resumption import Held, grant, keep, wish
@@ -76,6 +76,7 @@ class Resume(Task):
         ]
         if sa.settings.fragmentation is not Fragmentation.NO:
             payloads.append(NotifyPayload(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED))
+        payloads += redirect.announce(sa)
         sa.enter(State.RESUME_SENT)
         return ExchangeType.IKE_SESSION_RESUME, payloads
 
@@ -299,6 +300,7 @@ def take_auth_answer(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
     _established(sa, task.held.remote_auth, task.held.authenticated_at, now)
     agreements.agree(sa, message, now)
     keep(sa, message, now)
-    if task.asked is not None:
+    asked = task.asked[0].name if task.asked is not None else None
+    if not redirect.taken_with_auth(sa, message, asked, now) and task.asked is not None:
         first_child.take(sa, message, task.asked, nonces, now)
     return ()

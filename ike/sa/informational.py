@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..wire.constants import ExchangeType, NotifyType, ProtocolId
 from ..wire.payloads import DeletePayload, NotifyPayload, Payload
-from . import agreements, mobike, resumption
+from . import agreements, mobike, redirect, resumption
 from .child import ChildSa, ChildState
 from .state import State
 from .task import Asking, Purpose, Task, Turn
@@ -43,6 +43,11 @@ class DeleteChild(Task):
         super().__init__()
         self.child_id = child_id
         self.reason = reason
+
+    @property
+    def subject(self) -> int | None:
+        """It."""
+        return self.child_id
 
     def ask(self, sa: IkeSa, now: float) -> Asking | None:
         """Our inbound SPI (RFC 7296 section 3.11); nothing where the peer was faster."""
@@ -103,6 +108,7 @@ def answer(sa: IkeSa, turn: Turn) -> list[Payload]:
         sa.close_after_answer("peer-auth-failed", now)
         return []
     answers = [*mobike.answer(sa, turn), *agreements.answer(sa, turn), *resumption.grant(sa, message, now)]
+    redirect.take_later(sa, message, now)
     gone: dict[int, list[bytes]] = {}
     for delete in deletes:
         for spi in delete.spis:

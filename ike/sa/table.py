@@ -26,6 +26,7 @@ from . import (
     ike_sa_init,
     ike_session_resume,
     informational,
+    redirect,
     rekey_ike,
 )
 from .state import Role, State
@@ -107,6 +108,18 @@ SETTING_UP = (
         SENT, I, Kind.RESPONSE, X.IKE_SA_INIT,
         NONE, NONE,
         ike_sa_init.retry_with_method, (SENT,), Purpose.CONNECT, notify=frozenset({N.INVALID_KE_PAYLOAD}),
+    ),
+    *(
+        Row(
+            "The gateway sends us on to another one before anything else.",
+            state, I, Kind.RESPONSE, exchange,
+            NONE, NONE,
+            redirect.take_first, (DEAD,), purpose, notify=frozenset({N.REDIRECT}),
+        )
+        for state, exchange, purpose in (
+            (SENT, X.IKE_SA_INIT, Purpose.CONNECT),
+            (RESUME, X.IKE_SESSION_RESUME, Purpose.RESUME),
+        )
     ),
     Row(
         "The responder chose a suite: derive the keys and show who we are.",

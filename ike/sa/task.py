@@ -31,12 +31,7 @@ class Purpose(Enum):
     DELETE_IKE = "delete the IKE SA"
 
 
-ALONE = frozenset(Purpose) - {
-    Purpose.NEW_CHILD,
-    Purpose.REKEY_CHILD,
-    Purpose.DELETE_CHILD,
-    Purpose.INFORM,
-}
+SIDE_BY_SIDE = frozenset({Purpose.NEW_CHILD, Purpose.REKEY_CHILD, Purpose.DELETE_CHILD, Purpose.INFORM})
 
 
 class Task:
@@ -44,16 +39,19 @@ class Task:
 
     __slots__ = ("not_before",)
     purpose: ClassVar[Purpose]
-    subject: int | None = None
-    """The CHILD_SA that it is about: a second wish about the same one waits for the first."""
 
     def __init__(self) -> None:
         self.not_before = 0.0
 
     @property
+    def subject(self) -> int | None:
+        """The CHILD_SA that it is about: a second wish about the same one waits for the first."""
+        return None
+
+    @property
     def goes_alone(self) -> bool:
         """Whether nothing else may be under way with it: what is asked for on an IKE SA that goes would be lost."""
-        return self.purpose in ALONE
+        return self.purpose not in SIDE_BY_SIDE
 
     def goes_beside(self, other: Task) -> bool:
         """Whether it may be under way together with ``other``, where the peer's window lets it (RFC 7296 2.3)."""

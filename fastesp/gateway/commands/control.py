@@ -19,6 +19,7 @@ from ike.events import (
     FailureRecord,
     IkeSaDeleted,
     IkeSaEstablished,
+    IkeSaRedirected,
     IkeSaRekeyed,
     NegotiationFailed,
 )
@@ -65,14 +66,17 @@ class ControlLog:
 class Attempt:
     """How an initiation ends: ``None`` for well, else the record of its failure."""
 
-    def __init__(self, child: str) -> None:
+    def __init__(self, connection: str, child: str) -> None:
+        self.connection = connection
         self.child = child
         self.ike_ids: set[int] = set()
+        self.redirected = False
+        """Whether it goes on in an IKE SA with another gateway, which only the connection's name tells."""
         self.ended: asyncio.Future[FailureRecord | None] = asyncio.get_running_loop().create_future()
 
     def hear(self, event: Event) -> None:
         """One event of the endpoint."""
-        if self.ended.done() or getattr(event, "ike_id", 0) not in self.ike_ids:
+        if self.ended.done() or not self._is_about(event):
             return
         if isinstance(event, ChildSaEstablished if self.child else IkeSaEstablished):
             if not self.child or getattr(event, "child", "") == self.child:
@@ -81,8 +85,16 @@ class Attempt:
             self.ended.set_result(event.record)
         elif isinstance(event, IkeSaRekeyed):
             self.ike_ids.add(event.new_ike_id)
-        elif isinstance(event, IkeSaDeleted):
+        elif isinstance(event, IkeSaRedirected):
+            self.redirected = True
+        elif isinstance(event, IkeSaDeleted) and event.reason != "redirected":
             self.ended.set_result(_closed(event, self.child))
+
+    def _is_about(self, event: Event) -> bool:
+        if getattr(event, "ike_id", 0) in self.ike_ids:
+            return True
+        record = event.record if isinstance(event, NegotiationFailed) else event
+        return self.redirected and getattr(record, "connection", "") == self.connection
 
 
 def _closed(event: IkeSaDeleted, child: str) -> FailureRecord:
@@ -97,7 +109,7 @@ async def initiate(gateway: Gateway, request: Request) -> Mapping[str, object]:
     if not child and not ike:
         raise RefusedError("missing configuration name", outcome="failed")
     connection = _find(gateway, child, ike)
-    attempt = Attempt(child)
+    attempt = Attempt(connection, child)
     stop = gateway.listen(attempt.hear)
     try:
         with ControlLog(gateway, request, timeout):
