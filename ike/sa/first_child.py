@@ -11,6 +11,7 @@ from ..wire.constants import ExchangeType, NotifyType
 from ..wire.message import Message
 from ..wire.payloads import NotifyPayload, Payload, SaPayload
 from . import child as children
+from . import resources
 from .create_child_sa import CreateChild
 from .features import Feature
 from .informational import DeleteSpi
@@ -60,7 +61,7 @@ def ask(sa: IkeSa, now: float) -> tuple[Asked | None, list[Payload]]:
     if config is None:
         return None, []
     made, payloads = children.offer(sa, config, packet, with_ke=False)
-    return (config, made), payloads
+    return (config, made), [*payloads, *resources.announce(config, 0)]
 
 
 def take(sa: IkeSa, message: Message, asked: Asked, nonces: Nonces, now: float) -> None:
@@ -81,6 +82,7 @@ def take(sa: IkeSa, message: Message, asked: Asked, nonces: Nonces, now: float) 
     spi_out = int.from_bytes(draft.selection.proposal.spi, "big")
     child = children.install(sa, draft, made.spi, spi_out, nonces, None, now)
     sa.use_outbound(child)
+    resources.ask_for_more(sa, child)
 
 
 # The responder.
