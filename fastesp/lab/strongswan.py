@@ -17,8 +17,9 @@ CHARON = Path("/usr/sbin/charon-systemd")
 SWANCTL = "/usr/sbin/swanctl"
 
 PLUGINS = (
-    "random nonce openssl pem pkcs1 pkcs7 pkcs8 pkcs12 x509 revocation constraints pubkey curve25519 hmac kdf gcm ccm"
-    " ctr chapoly sha1 sha2 aes xcbc cmac socket-default updown vici eap-identity eap-mschapv2 eap-md5 eap-tls counters"
+    "random nonce curl openssl pem pkcs1 pkcs7 pkcs8 pkcs12 x509 revocation constraints pubkey curve25519 hmac kdf gcm"
+    " ccm ctr chapoly sha1 sha2 aes xcbc cmac socket-default updown vici eap-identity eap-mschapv2 eap-md5 eap-tls"
+    " counters"
 )
 """By name, so that what else Debian has installed changes nothing. ``test-vectors`` is left out for a quick start."""
 

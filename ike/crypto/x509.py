@@ -208,10 +208,11 @@ class _Search:
 
     def paths(self, path: tuple[x509.Certificate, ...]) -> Iterator[tuple[x509.Certificate, ...]]:
         last = path[-1]
-        if last in self._anchors:
+        is_anchor = last in self._anchors
+        if is_anchor and _self_issued(last):
             yield path
             return
-        named = signed = False
+        named = signed = reached = False
         for candidate in dict.fromkeys(self._pool):
             if len(path) >= _LONGEST_PATH or self._signatures >= _MOST_SIGNATURES:
                 break
@@ -219,15 +220,21 @@ class _Search:
                 continue
             named = True
             self._signatures += 1
-            if _issued(last, candidate):
+            if has_issued(candidate, last):
                 signed = True
-                yield from self.paths((*path, candidate))
-        if not signed and len(path) > self._deepest:
+                for found in self.paths((*path, candidate)):
+                    reached = True
+                    yield found
+        if is_anchor and not reached:
+            # An intermediate CA that is trusted by itself; who is above it, where that is known, may have revoked it.
+            yield path
+        elif not signed and len(path) > self._deepest:
             self._deepest = len(path)
             self.failure = _untrusted(path, forged=named)
 
 
-def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+def has_issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
+    """Whether a certificate has the name and the signature of ``issuer``."""
     try:
         certificate.verify_directly_issued_by(issuer)
     except (InvalidSignature, UnsupportedAlgorithm, TypeError, ValueError):

@@ -14,7 +14,7 @@ from ..auth.pubkey import Proof, pubkey_auth, read_certificates, verify_pubkey, 
 from ..config import AuthRound
 from ..credentials import PrivateKey
 from ..crypto.signature_policy import SignaturePolicy
-from ..crypto.x509 import Trust, certificate_has, spki_hash
+from ..crypto.x509 import Trust, certificate_has, has_issued, spki_hash
 from ..errors import LocalError
 from ..wire.constants import CertEncoding
 from ..wire.message import Message
@@ -41,7 +41,7 @@ def sign(sa: IkeSa, round_: AuthRound, octets: bytes) -> tuple[list[Payload], Au
     certificate, key = _own(sa, round_)
     setup = sa.in_setup
     auth = pubkey_auth(key, octets, setup.peer_hashes or None, _policy(round_.auth_detail), pss=setup.peer_signs_pss)
-    chain = _chain(certificate, sa.core.credentials.certificates())
+    chain = _chain(sa, certificate)
     return [*hash_and_url.outgoing(sa, chain)], auth
 
 
@@ -70,17 +70,20 @@ def _own(sa: IkeSa, round_: AuthRound) -> tuple[Certificate, PrivateKey]:
         wanted = {spki_hash(c): c for c in credentials.authorities()}
         issuers = {wanted[h].subject for h in asked if h in wanted}
         for certificate, key in usable:
-            if _chain(certificate, credentials.certificates())[-1].issuer in issuers:
+            if any(link.issuer in issuers for link in _chain(sa, certificate)):
                 return certificate, key
     return usable[0]
 
 
-def _chain(certificate: Certificate, others: Sequence[Certificate]) -> list[Certificate]:
+def _chain(sa: IkeSa, certificate: Certificate) -> list[Certificate]:
     """The certificate and what leads up from it; self-signed ones stay out, the peer has its own anchors."""
+    others = (*sa.core.credentials.certificates(), *sa.core.credentials.authorities())
     chain = [certificate]
     while chain[-1].issuer != chain[-1].subject and len(chain) < LONGEST_CHAIN:
-        issuer = chain[-1].issuer
-        above = next((c for c in others if c.subject == issuer and c.subject != c.issuer and c not in chain), None)
+        last = chain[-1]
+        named = [c for c in others if c.subject == last.issuer and c.subject != c.issuer and c not in chain]
+        # A CA that was renewed with another key has a namesake.
+        above = next((c for c in named if len(named) == 1 or has_issued(c, last)), None)
         if above is None:
             break
         chain.append(above)

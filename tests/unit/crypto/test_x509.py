@@ -167,7 +167,7 @@ def test_a_path_without_end_is_cut():
 
 def test_many_certificates_of_one_name_cost_a_bounded_number_of_signatures(monkeypatch):
     checked = []
-    monkeypatch.setattr("ike.crypto.x509._issued", lambda *pair: bool(checked.append(pair)))
+    monkeypatch.setattr("ike.crypto.x509.has_issued", lambda *pair: bool(checked.append(pair)))
     impostors = [issue("O=x, CN=middle", ca=True) for _ in range(100)]
     refused("cert-untrusted", impostors[0].issue("CN=site-b"), *impostors)
     assert len(checked) == 64
@@ -528,3 +528,22 @@ def test_name_constraints_reach_through_intermediates():
     assert trust(root).validate(chain(middle.issue("O=house, CN=x"), middle))
     error = refused("cert-name-constraint", middle.issue("O=other, CN=x"), middle, using=trust(root))
     assert "O=other" in str(error)
+
+
+def test_an_intermediate_ca_that_is_an_anchor_can_still_be_revoked_by_who_is_above_it():
+    middle = ROOT.issue("CN=middle", ca=True)
+    leaf = middle.issue("CN=site-b")
+    alone = trust(middle)
+    assert alone.validate(chain(leaf)).path == tuple(chain(leaf, middle))
+    beside = trust(middle, ROOT)
+    assert beside.validate(chain(leaf)).path == tuple(chain(leaf, middle, ROOT))
+    refused("cert-revoked", leaf, using=trust(middle, ROOT, crls=[ROOT.crl([middle])]))
+
+
+def test_a_cross_certificate_of_a_root_that_we_lack_does_not_take_an_anchor_away():
+    key = issue("CN=middle").key
+    own, cross = ROOT.issue("CN=middle", ca=True, key=key), issue("CN=elsewhere", ca=True)
+    leaf = own.issue("CN=site-b")
+    assert trust(own).validate(chain(leaf, cross)).path == tuple(chain(leaf, own))
+    crossed = cross.issue("CN=middle", ca=True, key=key)
+    assert trust(own).validate(chain(leaf, crossed, cross)).path[1] == own.certificate
