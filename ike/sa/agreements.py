@@ -30,6 +30,8 @@ def agree(sa: IkeSa, message: Message, now: float) -> None:
     mobike.agree(sa, message)
     _take(sa, message)
     reauth.obey(sa, message, now)
+    if not sa.initiator:
+        reauth.give_way(sa, now)
 
 
 def answer(sa: IkeSa, turn: Turn) -> list[Payload]:

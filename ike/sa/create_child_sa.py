@@ -138,6 +138,11 @@ class RekeyChild(CreateChild):
     def __str__(self) -> str:
         return f"rekey CHILD_SA {self.config.name}"
 
+    @property
+    def subject(self) -> int | None:
+        """The old one."""
+        return self.old_id
+
     def ask(self, sa: IkeSa, now: float) -> Asking | None:
         """The same with REKEY_SA in front; nothing where it is gone or replaced already."""
         if self.pursuit is not None:

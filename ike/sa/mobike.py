@@ -108,11 +108,22 @@ def _whole_list(sa: IkeSa) -> list[Payload]:
 # Wishes.
 
 
-class UpdateAddresses(Task):
+class AboutAddresses(Task):
+    """What is said of addresses is said in order: nothing else is under way with it."""
+
+    __slots__ = ()
+    purpose = Purpose.INFORM
+
+    @property
+    def goes_alone(self) -> bool:
+        """Whatever the peer's window."""
+        return True
+
+
+class UpdateAddresses(AboutAddresses):
     """The path is another one: the peer shall use it too (RFC 4555 section 3.5)."""
 
     __slots__ = ("cookie",)
-    purpose = Purpose.INFORM
 
     def __init__(self) -> None:
         super().__init__()
@@ -154,11 +165,10 @@ class UpdateAddresses(Task):
         return "tell that we moved"
 
 
-class TellAddresses(Task):
+class TellAddresses(AboutAddresses):
     """Our list of addresses is another one (RFC 4555 section 3.6)."""
 
     __slots__ = ()
-    purpose = Purpose.INFORM
 
     def ask(self, sa: IkeSa, now: float) -> Asking | None:
         """The whole list, less the address that the message comes from."""
@@ -170,11 +180,10 @@ class TellAddresses(Task):
         return "tell our addresses"
 
 
-class CheckReturn(Task):
+class CheckReturn(AboutAddresses):
     """Return routability (RFC 4555 section 3.7): does the peer receive at the address that it moved to?"""
 
     __slots__ = ("cookie", "path")
-    purpose = Purpose.INFORM
 
     def __init__(self) -> None:
         super().__init__()

@@ -104,9 +104,14 @@ def begin(sa: IkeSa, now: float) -> None:
     sa.go_on(now)
 
 
-def reopen(sa: IkeSa, now: float) -> None:
-    """Break-before-make: the old one is about to be gone at both ends, or the peer never said so."""
+def reopen(sa: IkeSa, now: float, *, peer_deletes: bool) -> None:
+    """Break-before-make: the old one is about to be gone at both ends, or the peer never said so.
+
+    Where both delete it at once, who opened it opens it again.
+    """
     sa.reopens = False
+    if peer_deletes and not sa.opened:
+        return
     _open(sa, now, beside=False)
 
 
@@ -221,7 +226,11 @@ def is_suspected(sa: IkeSa, other: IkeSa) -> bool:
 
 def make_room(sa: IkeSa, other: IkeSa, now: float) -> None:
     """``unique = replace``: ``sa`` is to be the only one, but who reauthenticates deletes the other itself, in time."""
-    if sa.renews is other:
+    if sa.renews is other or (other.renews is not None and not sa.initiator):
+        # The latter is our own attempt at the same time: see :func:`give_way`.
+        return
+    if any(task.purpose is Purpose.DELETE_IKE for task in sa.tasks):
+        # It has given way, and goes at once.
         return
     if sa.initiator or not is_suspected(sa, other):
         other.terminate(now)
@@ -229,6 +238,26 @@ def make_room(sa: IkeSa, other: IkeSa, now: float) -> None:
     end = now + OVERLAP
     other.expires_at = end if other.expires_at is None else min(other.expires_at, end)
     other.go_on(now)
+
+
+def give_way(sa: IkeSa, now: float) -> None:
+    """The peer has set up ``sa`` while we wanted to do the same: of two attempts that of who opened first stays."""
+    for other in sa.core.others_between(sa):
+        ours = other.renewed_by
+        if ours is not None and ours is not sa and not other.opened:
+            part(ours)
+            _give_up(ours, now)
+
+
+def _give_up(ours: IkeSa, now: float) -> None:
+    """With IKE_AUTH on its way the peer may believe that it is up already: then its answer is waited for."""
+    from .informational import DeleteIke
+
+    if ours.state is State.AUTH_SENT:
+        ours.tasks[:] = [DeleteIke("reauthenticated")]
+    else:
+        ours.terminate(now, "reauthenticated")
+        ours.go_on(now)
 
 
 def hold_back(sa: IkeSa, child: ChildSa, now: float) -> None:

@@ -103,7 +103,7 @@ class Window(Generic[TaskT]):
     def send(
         self, datagrams: tuple[bytes, ...], task: TaskT, now: float, timing: Timing, fraction: float = 0.0
     ) -> None:
-        """Take note that a request with id ``next_outgoing`` goes out now; ``fraction``: the random part of the wait."""
+        """Take note that a request with id ``next_outgoing`` goes out now; ``fraction``: of its jitter."""
         if not self.is_free:
             raise RuntimeError("the window is full: the peer takes no request more")
         wait = timing.wait(0, fraction)
