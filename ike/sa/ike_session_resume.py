@@ -140,7 +140,9 @@ def take_refusal(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
 def fall_back(sa: IkeSa) -> bool:
     """Nobody answers: once :data:`PATIENCE` is over, try without the ticket, which may be good for another time."""
     request = sa.window.request
-    if request is None or request.tries < PATIENCE or not isinstance(request.task, Resume):
+    if request is None or not isinstance(request.task, Resume):
+        return False
+    if request.tries < min(PATIENCE, sa.core.timing.retransmit_tries):
         return False
     held = request.task.held
     sa.core.held[held.connection.name, held.remote] = held

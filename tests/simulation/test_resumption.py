@@ -299,8 +299,10 @@ def test_a_gateway_that_knows_no_resumption_any_more_is_asked_in_full_soon() -> 
     assert exchanges(world, start) == {"IKE_SESSION_RESUME": 3, **IN_FULL}
 
 
-def test_a_way_that_is_still_lost_does_not_cost_the_ticket() -> None:
-    world = pair()
+@pytest.mark.parametrize("tries", [0, 1, 3])
+def test_a_way_that_is_still_lost_does_not_cost_the_ticket(tries: int) -> None:
+    impatient = replace(BRISK, retransmit_tries=tries)
+    world = psk_pair(1, a=RESUMED, b=GATEWAY, timing=impatient)
     up_and_dead(world)
     world.wire.loss = 1.0
     world.initiate(both(world)[0])
