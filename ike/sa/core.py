@@ -15,9 +15,9 @@ from ..timing import Timing
 from ..wire.identity import Identity
 from ..wire.selectors import Address
 from .cookies import Doorkeeper
-from .redirect import Redirects
 from .lookups import Lookups
 from .quick_crash import CrashTokens
+from .redirect import Redirects
 from .tickets import Tickets
 
 if TYPE_CHECKING:

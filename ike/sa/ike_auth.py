@@ -18,7 +18,19 @@ from ..wire.constants import CertEncoding, ExchangeType, NotifyType, PayloadType
 from ..wire.identity import Identity
 from ..wire.message import Message
 from ..wire.payloads import AuthPayload, CertRequestPayload, IdPayload, NotifyPayload, Payload
-from . import agreements, candidates, first_child, hash_and_url, mobike, ppk, proof, redirect, resumption, rounds, uniqueness
+from . import (
+    agreements,
+    candidates,
+    first_child,
+    hash_and_url,
+    mobike,
+    ppk,
+    proof,
+    redirect,
+    resumption,
+    rounds,
+    uniqueness,
+)
 from .select import identity_of
 from .state import State
 from .task import Asking, Purpose, Task, Turn

@@ -1,4 +1,4 @@
-"""Redirects with charon, which has them, and session resumption, which it has not and must not mind (RFC 5685, 5723)."""
+"""Redirects with charon, which has them, and resumption, which it has not and must not mind (RFC 5685, RFC 5723)."""
 
 from __future__ import annotations
 
