@@ -72,7 +72,6 @@ class Logbook:
         self._listeners: dict[Callable[[LogLine], None], int] = {}
         self._base = logging.CRITICAL
         self._handler = _Listening(self._deliver)
-        ROOT.addHandler(self._handler)
 
     def open(self, level: int, path: Path | None = None, stream: TextIO | None = None) -> None:
         """Write to ``path``, or to ``stream`` (standard error), all that is not beyond ``level``."""
@@ -110,15 +109,22 @@ class Logbook:
 
     def say(self, group: str, level: int, text: str, *, connection: str = "", ike_id: int = 0) -> None:
         """One line, at strongSwan's ``level``."""
-        ROOT.log(LEVELS[level], "%s", text, extra={"group": group, "connection": connection, "ike_id": ike_id})
+        number = LEVELS[level]
+        if ROOT.isEnabledFor(number):
+            # Not ROOT.log: that walks the stack for a file and a line, which no log of ours shows.
+            facts = {"group": group, "connection": connection, "ike_id": ike_id}
+            ROOT.handle(ROOT.makeRecord(ROOT.name, number, "", 0, text, (), None, extra=facts))
 
     def listen(self, listener: Callable[[LogLine], None], level: int) -> Callable[[], None]:
         """Call ``listener`` for each line up to ``level``; the result ends that."""
         self._listeners[listener] = level
+        ROOT.addHandler(self._handler)
         self._set_level()
 
         def stop() -> None:
             self._listeners.pop(listener, None)
+            if not self._listeners:
+                ROOT.removeHandler(self._handler)
             self._set_level()
 
         return stop

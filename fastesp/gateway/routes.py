@@ -21,6 +21,7 @@ from pyroute2 import AsyncIPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from fastesp.dataplane.base import Address, PolicyAction, Selector, TrapPolicy
+from fastesp.gateway.route_socket import Route, RouteSocket
 
 Network = IPv4Network | IPv6Network
 
@@ -32,15 +33,6 @@ PROTOCOL = 229
 FRA_ACTION_TABLE, FRA_ACTION_GOTO, FRA_ACTION_NOP = 1, 2, 3
 FIB_RULE_INVERT = 0x2
 FULL_MASK = 0xFFFFFFFF
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """``destination`` through the TUN, preferably from ``source``; or ``throw``: look on in the ordinary tables."""
-
-    destination: Network
-    source: Address | None = None
-    throw: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,8 +213,8 @@ class Router:
         self._table = table
         self._mark = mark
         self._priority = priority or table
-        self._index = 0
         self._netlink: AsyncIPRoute | None = None
+        self._routes: RouteSocket | None = None
         self._installed: dict[Network | PassRule, Wish] = {}
         self._rules: list[dict[str, Any]] = []
 
@@ -233,7 +225,7 @@ class Router:
         found = await netlink.link_lookup(ifname=self._tun)
         if not found:
             raise OSError(errno.ENODEV, f"routes: no interface {self._tun!r}: the data plane did not make its TUN")
-        self._index = found[0]
+        self._routes = RouteSocket(index=found[0], table=self._table, protocol=PROTOCOL)
         for family in (socket.AF_INET, socket.AF_INET6):
             # The nop is where a pass rule jumps to: just behind the rule that it must skip.
             await self._add_rule(family=family, priority=self._priority + 1, action=FRA_ACTION_NOP)
@@ -279,10 +271,13 @@ class Router:
         self._rules.clear()
         self._netlink.close()
         self._netlink = None
+        if self._routes is not None:
+            self._routes.close()
+            self._routes = None
 
     async def _change(self, verb: str, wish: Wish) -> None:
         if isinstance(wish, Route):
-            await self._route("replace" if verb == "add" else verb, wish)
+            self._route(verb, wish)
         else:
             await self._pass_rule(verb, wish)
 
@@ -296,19 +291,12 @@ class Router:
                 return
         self._rules.append(rule)
 
-    async def _route(self, verb: str, route: Route) -> None:
-        assert self._netlink is not None
-        request: dict[str, Any] = {"dst": str(route.destination), "table": self._table, "proto": PROTOCOL}
-        if route.throw:
-            request["type"] = "throw"
-        else:
-            request["oif"] = self._index
-        if route.source is not None:
-            request["prefsrc"] = str(route.source)
+    def _route(self, verb: str, route: Route) -> None:
+        assert self._routes is not None
         try:
-            await self._netlink.route(verb, **request)
-        except NetlinkError as error:
-            if verb == "del" and error.code in (errno.ESRCH, errno.ENOENT):
+            (self._routes.delete if verb == "del" else self._routes.replace)(route)
+        except OSError as error:
+            if verb == "del" and error.errno in (errno.ESRCH, errno.ENOENT):
                 return
             logger.warning(
                 "cannot %s route to %s by %s in table %d: %s", verb, route.destination, self._tun, self._table, error

@@ -154,3 +154,29 @@ def test_routes_and_rules_come_and_go_and_only_ours_do() -> None:
     assert "10.30.0.0/24" not in second
     assert "10.20.0.0/24 dev test0 proto 229" in second
     assert "src 10.10.0.1" not in second
+
+
+REFUSED = """
+import errno
+from ipaddress import ip_network
+from fastesp.gateway.route_socket import Route, RouteSocket
+
+routes = RouteSocket(index=4711, table=220, protocol=229)
+for attempt, expected in ((routes.replace, errno.ENODEV), (routes.delete, errno.ESRCH)):
+    for text in ("10.20.0.0/24", "10.30.0.0/24"):
+        try:
+            attempt(Route(ip_network(text)))
+        except OSError as error:
+            assert error.errno == expected, error
+        else:
+            raise AssertionError(f"{attempt.__name__} {text}: not refused")
+"""
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes a network namespace")
+def test_what_the_kernel_refuses_is_an_os_error_with_its_number_and_the_next_request_is_heard() -> None:
+    done = subprocess.run(
+        ["unshare", "-n", sys.executable, "-c", REFUSED], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 0, done.stderr
