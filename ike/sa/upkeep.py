@@ -35,7 +35,7 @@ def next_alarm(sa: IkeSa) -> float | None:
     """The earliest of its timers."""
     if sa.state is State.DEAD:
         return sa.gone_at
-    times = [t for t in (sa.gone_at, sa.expires_at, sa.rekey_at, sa.reauth_at) if t is not None]
+    times = [sa.gone_at] if sa.gone_at is not None else []
     if sa.setup is not None and sa.setup.deadline is not None:
         times.append(sa.setup.deadline)
     if hold.is_held(sa):
@@ -46,6 +46,8 @@ def next_alarm(sa: IkeSa) -> float | None:
     elif sa.tasks:
         times.append(min(task.not_before for task in sa.tasks))
     if sa.state is State.ESTABLISHED:
+        # In no other state does anything come of these: an alarm that nothing comes of would be the last one.
+        times += [t for t in (sa.expires_at, sa.rekey_at, sa.reauth_at) if t is not None]
         if sa.window.is_empty and sa.settings.dpd_delay:
             times.append(sa.last_inbound + sa.settings.dpd_delay)
         if sa.ticket is not None and sa.ticket.renew_at is not None:
