@@ -191,6 +191,11 @@ SILENCE: Mapping[str, Code] = {
         "It answered before, and now no retransmission of a request or liveness check is answered.",
         "dpd_action says what happens then; see whether the peer or the path to it is down",
     ),
+    "peer-restarted": Code(
+        "the peer lost the IKE SA, and says so",
+        "It crashed or was started anew, and proves by a token that it has no IKE SA of these SPIs (RFC 6290).",
+        "dpd_action says what happens then; the peer's log says why it went down",
+    ),
     "addresses-refused": Code(
         "the peer refuses every path",
         "Our address changed, and the peer answers UNACCEPTABLE_ADDRESSES for each path that we have to it (RFC 4555).",
@@ -621,6 +626,9 @@ DROPS: Mapping[str, Code] = {
     ),
     "bad-redirect": Code("a redirect that nobody vouches for", "It lacks the nonce of what it answers.", COUNTED),
     "unexpected-response": Code("an answer nobody waits for", "The request was answered, or never sent.", COUNTED),
+    "crash-token": Code(
+        "somebody says that the peer crashed", "The token of quick crash detection is not the peer's.", COUNTED
+    ),
     "unprotected": Code("a message in the clear", "It must be encrypted in this state.", COUNTED),
     "reflected": Code("our own message came back", "Somebody sends it back to us.", COUNTED),
     "cookie-demanded": Code(

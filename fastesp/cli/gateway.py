@@ -60,6 +60,11 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--nat-port", type=click.IntRange(1, 65535), default=4500, show_default=True, help="UDP port of ESP.")
 @click.option("--gso/--no-gso", default=True, show_default=True, help="UDP segmentation offload.")
 @click.option("--metrics", default="", metavar="ADDR:PORT", help="Serve Prometheus metrics there.")
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Directory for what outlives a crash; else $STATE_DIRECTORY, else /var/lib/fastesp.",
+)
 @click.option("--routes/--no-routes", default=True, show_default=True, help="Route protected networks to the TUN.")
 @click.option("--guard/--no-guard", default=True, show_default=True, help="Drop what should have come protected.")
 def gateway(**words: object) -> None:

@@ -35,6 +35,7 @@ from .options import Options
 from .plumbing import Plumbing
 from .registry import Changes
 from .routes import Router, source_for
+from .state import token_secret
 from .tuning import read_daemon, timing_of, tuned
 from .upkeep import Upkeep
 from .vici.server import EVENTS, ViciServer
@@ -42,6 +43,10 @@ from .vici.server import EVENTS, ViciServer
 logger = logging.getLogger("fastesp.daemon")
 
 EXIT_OK, EXIT_FAILED, EXIT_CONFIGURATION = 0, 1, 4
+
+COLLECT_AFTER = (20_000, 20, 50)
+"""When the garbage collector looks for cycles. A handshake makes hundreds of objects and hardly a cycle: Python's own
+thresholds made it look several times in each, which was a tenth of its time."""
 
 PROTOCOLS = {ProtocolId.ESP: SaProtocol.ESP, ProtocolId.AH: SaProtocol.AH}
 
@@ -100,6 +105,7 @@ class Process:
             # What stands now stands for good: the collector need not look at it again and again.
             gc.collect()
             gc.freeze()
+            gc.set_threshold(*COLLECT_AFTER)
             await self._stopping.wait()
             sd_notify("STOPPING=1")
             await self._delete_all()
@@ -177,6 +183,7 @@ class Process:
             inbound_activity=gateway.inbound_activity,
             source_for=lambda remote: source_for(remote, mark=self.options.socket_mark),
             timing=self.timing,
+            token_secret=token_secret(self.options.state) if self.options.quick_crash_detection else None,
         )
         adapter = IkeAdapter(endpoint, dataplane, gateway.on_event, clock=time.monotonic)
         gateway.attach(adapter)

@@ -48,7 +48,7 @@ from ike.events import (
     PathChanged,
 )
 from ike.status import ChildSaInfo, IkeSaInfo
-from ike.wire.constants import ExchangeType
+from ike.wire.constants import ExchangeType, ProtocolId
 
 from .ability import Ability
 from .adapter import IkeAdapter
@@ -378,12 +378,19 @@ class Gateway:
             elif isinstance(event, PeerMoved):
                 self._peer_moved(event)
             elif isinstance(event, UnknownSpi):
-                self.logbook.say("ESP", 1, f"no SA has the SPI {event.spi:08x} that came from {event.path.remote}")
+                self._unknown_spi(event)
             elif isinstance(event, Degraded):
                 self._degraded(event)
         except LocalError as error:
             # The SA went while the event was under way.
             logger.info("%s", error)
+
+    def _unknown_spi(self, event: UnknownSpi) -> None:
+        """Somebody sends on an SA that is not here: it may not know that we were started anew."""
+        self.logbook.say("ESP", 1, f"no SA has the SPI {event.spi:08x} that came from {event.path.remote}")
+        outer = event.path
+        path = Path(outer.local, outer.local_port, outer.remote, outer.remote_port)
+        self.endpoint.unknown_spi(event.spi, ProtocolId.ESP, path, self.adapter.clock())
 
     def _peer_moved(self, event: PeerMoved) -> None:
         """An authentic packet came from elsewhere: whether that moves the peer is for IKE to say (PathChanged)."""

@@ -52,5 +52,8 @@ class Options:
     """Address and port for Prometheus, e.g. ``127.0.0.1:9100``; empty: none."""
     keep_alive: float = 20.0
     """Between two NAT keepalives; 0: none."""
+    state: Path | None = None
+    """Directory for what has to outlive a crash; unset: systemd's ``STATE_DIRECTORY``, else /var/lib/fastesp."""
+    quick_crash_detection: bool = True
     stop_timeout: float = 4.0
     """How long a clean stop waits for peers to confirm our deletes before it goes anyway."""

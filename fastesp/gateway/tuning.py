@@ -22,6 +22,7 @@ SAME_NAME = (
     "retransmit_limit",
     "retransmit_jitter",
     "make_before_break",
+    "window_size",
     "follow_redirects",
     "half_open_timeout",
     "cookie_threshold",
@@ -57,6 +58,7 @@ def tuned(options: Options, daemon: Daemon) -> Options:
         "routing_table": daemon.routing_table,
         "routing_priority": daemon.routing_table_prio,
         "keep_alive": daemon.keep_alive,
+        "quick_crash_detection": daemon.quick_crash_detection,
     }
     if daemon.vici_socket:
         wished["socket"] = Path(daemon.vici_socket)

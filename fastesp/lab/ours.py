@@ -62,7 +62,7 @@ class OurGateway(Peer):
         settings = self.directory / "strongswan.conf"
         settings.write_text(f"charon {{\n  {self.settings}\n}}\n")
         words = ["gateway", "-c", str(self.swanctl.file), "--socket", str(self.socket_path)]
-        words += ["--strongswan-conf", str(settings), *self.options]
+        words += ["--strongswan-conf", str(settings), "--state", str(self.directory / "state"), *self.options]
         self.process = self.lab.start(
             self.namespace, [*command_line(), *words], name="fastesp", environment=_environment()
         )

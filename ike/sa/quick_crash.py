@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .ike_sa import IkeSa
 
 TOKEN_LENGTH = 16
-"""Bytes of ours: the least that is allowed (RFC 6290 section 4.1), so that no answer is longer than what it answers."""
+"""Bytes of ours: the least that is allowed (RFC 6290 section 4.1), so that an answer serves nobody as a flood."""
 LEAST, MOST = 16, 128
 MOST_TOKENS = 4
 """Tokens of one message that are compared: a peer that renews its secret may send several."""
@@ -50,30 +50,18 @@ CURIOSITY = 5.0
 """Seconds between two looks at a peer of which somebody says, in the clear, that it lacks a CHILD_SA."""
 
 
-class CrashTokens:
-    """Makes tokens, and says how often one may be told. Without a secret it makes none."""
+class Allowance:
+    """How often something is done that anybody can ask for. What is remembered of who asked is bounded."""
 
-    __slots__ = ("_heard", "_left", "_looked_at", "_secret")
+    __slots__ = ("_heard", "_left", "_looked_at")
 
-    def __init__(self, secret: bytes | None) -> None:
-        self._secret = secret
+    def __init__(self) -> None:
         self._heard: dict[Address, float] = {}
         self._left = BUDGET
         self._looked_at = 0.0
 
-    @property
-    def are_made(self) -> bool:
-        """Whether there is a secret."""
-        return self._secret is not None
-
-    def of(self, spi_i: bytes, spi_r: bytes) -> bytes:
-        """The token of an IKE SA (RFC 6290 section 5.1)."""
-        if self._secret is None:
-            raise RuntimeError("there is no secret to make tokens of")
-        return hmac.digest(self._secret, spi_i + spi_r, sha256)[:TOKEN_LENGTH]
-
-    def may_tell(self, source: Address, now: float) -> bool:
-        """Whether this source gets an answer now; takes it off the budget. What is remembered is bounded."""
+    def take(self, source: Address, now: float) -> bool:
+        """Whether it is done for this source now; if so it comes off the budget."""
         if now - self._heard.get(source, float("-inf")) < PAUSE:
             return False
         self._left = min(BUDGET, self._left + (now - self._looked_at) * BUDGET)
@@ -86,6 +74,27 @@ class CrashTokens:
             del self._heard[next(iter(self._heard))]
         self._heard[source] = now
         return True
+
+
+class CrashTokens:
+    """Makes tokens; without a secret it makes none."""
+
+    __slots__ = ("_secret", "answers", "hints", "looks")
+
+    def __init__(self, secret: bytes | None) -> None:
+        self._secret = secret
+        self.answers, self.hints, self.looks = Allowance(), Allowance(), Allowance()
+
+    @property
+    def are_made(self) -> bool:
+        """Whether there is a secret."""
+        return self._secret is not None
+
+    def of(self, spi_i: bytes, spi_r: bytes) -> bytes:
+        """The token of an IKE SA (RFC 6290 section 5.1)."""
+        if self._secret is None:
+            raise RuntimeError("there is no secret to make tokens of")
+        return hmac.digest(self._secret, spi_i + spi_r, sha256)[:TOKEN_LENGTH]
 
 
 # Giving and taking tokens, under encryption.
@@ -113,7 +122,10 @@ def tell(core: Core, header: Header, path: Path, now: float) -> None:
     """Answer a request with SPIs of no IKE SA here (RFC 6290 section 4.5); never a response, so that none follows."""
     if header.is_response or header.exchange not in PROTECTED or header.first not in SEALED or not any(header.spi_r):
         return
-    if not core.crash_tokens.are_made or not core.crash_tokens.may_tell(path.remote, now):
+    if header.spi_i in core.by_spi or header.spi_r in core.by_spi:
+        # It is there; only the flag that says whose SPI is whose is wrong, and somebody wants its token.
+        return
+    if not core.crash_tokens.are_made or not core.crash_tokens.answers.take(path.remote, now):
         return
     reply = push_message(
         spi_i=header.spi_i,
@@ -133,7 +145,7 @@ def tell(core: Core, header: Header, path: Path, now: float) -> None:
 
 def tell_of_child(core: Core, spi: int, protocol: int, path: Path, now: float) -> None:
     """A packet came for a CHILD_SA that is not here: a message of its own, in the clear (RFC 7296 section 1.5)."""
-    if not core.crash_tokens.are_made or not core.crash_tokens.may_tell(path.remote, now):
+    if not core.crash_tokens.are_made or not core.crash_tokens.hints.take(path.remote, now):
         return
     if not path.local_port:
         path = Path(path.local, IKE_PORT, path.remote, IKE_PORT)
@@ -185,7 +197,7 @@ def look(core: Core, header: Header, data: bytes, path: Path, now: float) -> boo
         header.is_response
         or header.exchange != ExchangeType.INFORMATIONAL
         or header.first != PayloadType.NOTIFY
-        or not core.crash_tokens.may_tell(path.remote, now)
+        or not core.crash_tokens.looks.take(path.remote, now)
     ):
         return False
     try:

@@ -1,4 +1,4 @@
-"""Reauthentication (RFC 7296 section 2.8.3): by time, by the responder's wish or a command; before or after the break."""
+"""Reauthentication (RFC 7296 section 2.8.3): on time, by wish, by command, before or after the break."""
 
 from __future__ import annotations
 
