@@ -3,12 +3,13 @@
 #   make demo    two gateways, a tunnel, traffic through it (root)
 #   make test    all tests (root)          make lint    ruff, formatting, mypy
 #   make bench   all benchmarks (root)     make soak    ten minutes at full speed (root); TIME=60 for a try
+#   make docs    what is drawn and listed from the source: docs/ike-states.md, docs/swanctl-conf.md
 #   make build   the extensions and the BPF object, in place
 #   make clean   forget what was built; the virtual environment too
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo test lint bench soak build clean
+.PHONY: demo test lint docs bench soak build clean
 
 SYSTEM_PYTHON := /usr/bin/python3
 PYTHON := .venv/bin/python
@@ -38,6 +39,10 @@ lint: $(VENV)
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
+
+docs: $(VENV)
+	$(PYTHON) -m ike.sa.diagram
+	$(PYTHON) -m fastesp.config.reference
 
 bench: $(BUILD) $(RIVALS)
 	ci/bench $(BENCH)
