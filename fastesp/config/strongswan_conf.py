@@ -58,7 +58,7 @@ class Daemon:
     init_limit_half_open: int = 0
     dos_protection: bool = True
     make_before_break: bool = False
-    window_size: int = 1
+    window_size: int = 8
     """Requests that are taken from a peer at a time; an addition of this gateway."""
     quick_crash_detection: bool = True
     """RFC 6290; an addition of this gateway."""

@@ -1,0 +1,262 @@
+"""Several requests at a time (RFC 7296 section 2.3): as many as the peer takes, in any order, and what has to wait."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from support.peers import Peer, World, assert_mirrored, assert_usable, both, net, psk_pair, replayable, seeds
+
+from ike.errors import LocalError
+from ike.timing import Timing
+from ike.wire.constants import ExchangeType
+from ike.wire.header import pull_header
+
+WIDE = Timing(window_size=8, retransmit_timeout=1.0, retransmit_base=1.2, retransmit_tries=30, delete_timeout=60.0)
+COUNT = 12
+
+
+def children(side: str, **more: object) -> dict:
+    left, right = ("10", "20") if side == "a" else ("20", "10")
+    return {
+        "children": tuple(
+            net(f"10.{left}.{n}.0/24", f"10.{right}.{n}.0/24", name=f"net{n}", **more) for n in range(COUNT)
+        )
+    }
+
+
+def wide(seed: int = 1, timing: Timing = WIDE, **wire: object) -> World:
+    """A tunnel with one child, and many more to ask for."""
+    world = psk_pair(seed, a=children("a"), b=children("b"), timing=timing, **wire)  # type: ignore[arg-type]
+    world.initiate(both(world)[0], child="net0")
+    world.run(60 if world.wire.loss else 1)
+    return world
+
+
+def ask_for_all(world: World, peer: Peer, names: range = range(1, COUNT)) -> None:
+    for number in names:
+        world.initiate(peer, child=f"net{number}")
+
+
+def under_way(peer: Peer) -> int:
+    (sa,) = [sa for sa in peer.endpoint._core.by_id.values() if sa.is_usable]
+    return len(sa.window.requests)
+
+
+def settled(world: World, count: int = COUNT) -> None:
+    a, b = both(world)
+    assert a.failures == b.failures == []
+    assert_mirrored(a, b)
+    assert_usable(a, b)
+    assert len(a.installed) == count
+    for peer in (a, b):
+        (info,) = peer.endpoint.ike_sas()
+        assert info.state == "ESTABLISHED"
+        assert info.tasks == ()
+
+
+@pytest.mark.parametrize("opener", [0, 1])
+def test_as_many_requests_go_out_at_once_as_the_peer_takes(opener: int) -> None:
+    world = wide()
+    peer = both(world)[opener]
+    ask_for_all(world, peer)
+    assert under_way(peer) == 8
+    started = world.now
+    world.run(1)
+    settled(world)
+    # Eleven exchanges in two rounds of one round trip each, and not in eleven.
+    sent = [at for at, data, path in world.wire.log if at >= started and path.local == peer.address]
+    assert len(sent) == COUNT - 1
+    assert max(sent) - started < 0.05
+
+
+def test_a_peer_that_says_nothing_takes_one_at_a_time() -> None:
+    world = psk_pair(a=children("a"), b=children("b"))
+    a, _ = both(world)
+    world.initiate(a, child="net0")
+    world.run(1)
+    ask_for_all(world, a)
+    assert under_way(a) == 1
+    world.run(1)
+    settled(world)
+
+
+def test_the_smaller_window_counts_in_its_own_direction_only() -> None:
+    world = wide()
+    a, b = both(world)
+    for sa in b.endpoint._core.by_id.values():
+        sa.window.peer_takes = 3
+    ask_for_all(world, a, range(1, 6))
+    ask_for_all(world, b, range(6, COUNT))
+    assert (under_way(a), under_way(b)) == (5, 3)
+    world.run(30)
+    settled(world)
+
+
+@pytest.mark.parametrize("seed", seeds(25))
+def test_everything_arrives_once_over_a_wire_that_loses_doubles_and_reorders(seed: int) -> None:
+    with replayable(seed):
+        world = wide(seed, loss=0.25, double=0.3, delay=(0.0, 1.5))
+        a, b = both(world)
+        ask_for_all(world, a, range(1, 7))
+        ask_for_all(world, b, range(7, COUNT))
+        world.run(120)
+        settled(world)
+        for peer in (a, b):
+            for sa in peer.endpoint._core.by_id.values():
+                assert len(sa.window._answers) <= 8
+                assert sa.reassemblies == {}
+
+
+@pytest.mark.parametrize("seed", seeds(25))
+def test_rekeys_and_deletes_of_everything_at_once_end_with_the_same_sas(seed: int) -> None:
+    with replayable(seed):
+        world = wide(seed, loss=0.1, double=0.2, delay=(0.0, 0.8))
+        a, b = both(world)
+        chance = random.Random(seed)
+        ask_for_all(world, a)
+        world.run(60)
+        for _ in range(10):
+            for peer in chance.choice(((a,), (b,), (a, b))):
+                for child in chance.sample(list(peer.installed), k=min(5, len(peer.installed))):
+                    peer.endpoint.rekey_child(child, world.now)
+                if chance.random() < 0.3 and len(peer.installed) > 4:
+                    peer.endpoint.terminate_child(chance.choice(list(peer.installed)), world.now)
+                if chance.random() < 0.4:
+                    infos = [i for i in peer.endpoint.ike_sas() if i.state == "ESTABLISHED"]
+                    for info in infos:
+                        peer.endpoint.rekey_ike(info.ike_id, world.now)
+            world.run(chance.choice((0.0, 0.3, 2.0, 20.0)))
+        world.run(300)
+        assert a.failures == b.failures == []
+        assert_mirrored(a, b)
+        assert_usable(a, b)
+        for peer in (a, b):
+            (info,) = peer.endpoint.ike_sas()
+            assert info.tasks == ()
+            assert {child.state for child in info.children} == {"INSTALLED"}
+
+
+def test_a_rekeying_of_the_ike_sa_waits_for_what_is_under_way_and_nothing_goes_beside_it() -> None:
+    world = wide()
+    a, _ = both(world)
+    ask_for_all(world, a, range(1, 4))
+    a.endpoint.rekey_ike(a.established()[0], world.now)
+    ask_for_all(world, a, range(4, COUNT))
+    assert under_way(a) == 3
+    order: list[int] = []
+    started = world.now
+    world.run(2)
+    for at, data, path in world.wire.log:
+        if at >= started and path.local == a.address and not pull_header(data).is_response:
+            order.append(pull_header(data).exchange)
+    settled(world)
+    # The new IKE SA begins with a window of one, and says anew how wide it is.
+    assert ExchangeType.INFORMATIONAL in order
+    ask = [info for info in a.endpoint._core.by_id.values() if info.is_usable]
+    assert ask[0].window.peer_takes == 8
+
+
+def test_closing_the_ike_sa_waits_for_what_is_under_way() -> None:
+    world = wide()
+    a, b = both(world)
+    ask_for_all(world, a, range(1, 4))
+    a.endpoint.terminate_ike(a.established()[0], world.now)
+    assert under_way(a) == 3
+    world.run(5)
+    assert a.endpoint.ike_sas() == b.endpoint.ike_sas() == []
+    assert a.failures == b.failures == []
+
+
+def test_two_wishes_about_one_child_go_one_after_the_other() -> None:
+    world = wide()
+    a, _ = both(world)
+    child = next(iter(a.installed))
+    a.endpoint.rekey_child(child, world.now)
+    a.endpoint.terminate_child(child, world.now)
+    assert under_way(a) == 1
+    world.run(5)
+    assert a.failures == []
+    assert_mirrored(*both(world))
+
+
+def test_what_is_beyond_the_window_is_dropped_and_harms_nothing() -> None:
+    world = wide()
+    a, b = both(world)
+    for sa in a.endpoint._core.by_id.values():
+        # As a peer that does not count.
+        sa.window.peer_takes = 50
+    held: list = []
+    world.wire.edit = lambda data, path: held.append((data, path)) if path.local == a.address and not held else data
+    ask_for_all(world, a)
+    assert under_way(a) == COUNT - 1
+    world.run(0.5)
+    world.wire.edit = None
+    world.run(30)
+    settled(world)
+    assert b.endpoint.drops["message-id-ahead"] >= 1
+
+
+def test_a_hasty_peer_gets_no_second_child_for_a_repeated_request() -> None:
+    world = wide()
+    a, b = both(world)
+    world.wire.log.clear()
+    ask_for_all(world, a, range(1, 8))
+    world.run(1)
+    before = len(b.installed)
+    sent = [(data, path) for _, data, path in world.wire.log if path.local == a.address]
+    random.Random(1).shuffle(sent)
+    from ike.events import Path
+
+    for data, path in sent:
+        world.inject(data, Path(path.remote, path.remote_port, path.local, path.local_port))
+    world.run(1)
+    assert len(b.installed) == before
+    assert_mirrored(a, b)
+
+
+@pytest.mark.parametrize("seed", seeds(15))
+def test_a_life_of_random_commands_with_wide_windows(seed: int) -> None:
+    with replayable(seed):
+        timing = Timing(window_size=5, retransmit_timeout=1.0, retransmit_base=1.5, retransmit_tries=6)
+        world = wide(seed, timing)
+        a, b = both(world)
+        chance = random.Random(seed)
+        for _ in range(15):
+            world.wire.loss, world.wire.delay = chance.choice((0.0, 0.2)), (0.0, chance.choice((0.01, 1.0)))
+            peer = chance.choice((a, b))
+            for _ in range(chance.randrange(1, 6)):
+                try:
+                    act(world, peer, chance)
+                except LocalError:
+                    continue
+            world.run(chance.choice((0.0, 0.5, 5.0)))
+        world.wire.loss, world.wire.delay = 0.0, (0.01, 0.02)
+        world.run(400)
+        assert_mirrored(a, b)
+        for peer in (a, b):
+            assert all(info.state == "ESTABLISHED" for info in peer.endpoint.ike_sas())
+        for peer in (a, b):
+            for info in peer.endpoint.ike_sas():
+                peer.endpoint.terminate_ike(info.ike_id, world.now)
+        world.run(400)
+        for peer in (a, b):
+            assert peer.endpoint.ike_sas() == []
+            assert peer.installed == {}
+            assert peer.endpoint.next_timeout() is None
+
+
+def act(world: World, peer: Peer, chance: random.Random) -> None:
+    infos = peer.endpoint.ike_sas()
+    what = chance.choice(("child", "child", "rekey", "rekey", "delete", "ike", "look"))
+    if what == "child" or not infos:
+        world.initiate(peer, child=f"net{chance.randrange(COUNT)}")
+        return
+    info = chance.choice(infos)
+    if what == "ike":
+        peer.endpoint.rekey_ike(info.ike_id, world.now)
+    elif what == "look":
+        peer.endpoint.check_liveness(info.ike_id, world.now)
+    elif info.children:
+        child = chance.choice(info.children).child_id
+        (peer.endpoint.rekey_child if what == "rekey" else peer.endpoint.terminate_child)(child, world.now)
