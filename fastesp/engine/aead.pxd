@@ -28,7 +28,7 @@ cdef enum:
 
 cdef struct job_t:
     void* context           # of the SA, as the provider made it
-    uint8_t* head           # first authenticated byte: SPI and sequence number follow each other here (AH: the outer IP header)
+    uint8_t* head           # first authenticated byte: SPI and sequence number (AH: the outer IP header)
     uint8_t* iv             # the explicit IV, within the packet
     uint8_t* text           # what is ciphered, in place; authenticated from `head` to the end of it
     uint32_t length         # bytes of text

@@ -270,10 +270,10 @@ cdef void open_aead(job_t* jobs, uint32_t count) noexcept nogil:
 
 # ---- packets: GCM ----------------------------------------------------------------------------------------------
 #
-# Setting an IV through EVP_EncryptInit_ex2 costs a quarter of sealing a small packet. OpenSSL can also count the explicit
-# IV on by itself, as TLS has it do (NIST SP 800-38D section 8.2.1): one call then fetches the tag and turns to the next
-# IV. Ours counts just so; where the next packet's IV is another one all the same, it is put in place before. Nothing is
-# ever sealed with an IV that is not the job's.
+# Setting an IV through EVP_EncryptInit_ex2 costs a quarter of sealing a small packet. OpenSSL can also count the
+# explicit IV on by itself, as TLS has it do (NIST SP 800-38D section 8.2.1): one call then fetches the tag and turns to
+# the next IV. Ours counts just so; where the next packet's IV is another one all the same, it is put in place before.
+# Nothing is ever sealed with an IV that is not the job's.
 
 
 cdef inline bint put_iv(context_t* context, const job_t* job) noexcept nogil:

@@ -22,7 +22,7 @@ cdef enum:
 cdef enum:
     FLAG_DF = 1         # out, set by the engine: the outer IPv4 header is to say "do not fragment"
     FLAG_DUMMY = 2      # out, set by the caller beside `sa`: no packet, but a dummy for that SA (RFC 4303 section 2.6)
-    FLAG_OUTER = 4      # the descriptor covers the outer IP header as well (AH: out set by the engine, in by the caller)
+    FLAG_OUTER = 4      # the descriptor covers the outer IP header too (AH: out set by the engine, in by the caller)
 
 cdef struct packet_t:
     uint32_t offset     # of the first byte within the region
@@ -34,7 +34,7 @@ cdef struct packet_t:
     uint32_t peer       # slot in the batch's peer addresses (inbound: where it came from)
     uint8_t flags       # FLAG_*
     uint8_t reserved
-    uint16_t room       # free bytes behind the packet, where there are more than TAILROOM (for TFC padding); 0: TAILROOM
+    uint16_t room       # free bytes behind the packet, where more than TAILROOM (for TFC padding); 0: TAILROOM
     uint32_t policy     # out: slot of the policy it met (ACQUIRE: whom to ask for), set by the engine; NO_SLOT: none
 
 cdef class Batch:

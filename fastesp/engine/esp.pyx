@@ -46,8 +46,8 @@ cdef class Engine:
     """SA tables, policies and counters of one worker, and both ways through them.
 
     ``provider`` is ``auto``, ``ipsec-mb`` or ``openssl``; a name alone never falls back. Memory is reserved for
-    ``max_sas`` SAs each way and ``max_policies`` policies, but taken only as they come; ``flows`` (a power of two) is the
-    size of the cache of policy decisions. An engine belongs to one thread at a time.
+    ``max_sas`` SAs each way and ``max_policies`` policies, but taken only as they come; ``flows`` (a power of two) is
+    the size of the cache of policy decisions. An engine belongs to one thread at a time.
     """
 
     def __cinit__(
@@ -92,7 +92,8 @@ cdef class Engine:
         return self.outbound.drain(events, capacity)
 
     def events(self):
-        """Limits reached since the last call: ``(direction, slot, "soft" or "hard", "bytes", "packets" or "sequence")``."""
+        """Limits reached since the last call: direction, slot, ``soft`` or ``hard``, and what of: ``bytes``,
+        ``packets`` or ``sequence``."""
         cdef event_t drained[EVENTS_MAX]
         cdef uint32_t count, at
         found = []
@@ -123,18 +124,24 @@ cdef class Engine:
 
     @property
     def stages(self):
-        """Nanoseconds spent by stage, since :meth:`time_stages`: out ``classify`` (and policy), ``wrap``, ``seal``, ``sent``; in
-        ``lookup``, ``admit``, ``open``, ``unwrap``."""
+        """Nanoseconds by stage since :meth:`time_stages`: out ``classify`` (and policy), ``wrap``, ``seal``, ``sent``;
+        in ``lookup``, ``admit``, ``open``, ``unwrap``."""
         return {name: self.stages[at] for at, name in enumerate(STAGES)}
 
     # ---- for the thread that owns the engine, or where there is no other ----------------------------------------
 
     def install_outbound(self, spi, suite, key, integrity_key=None, *, epoch, **options):
-        """A new outbound SA; returns its slot. Nothing is sent on it before a policy says so. Options: :meth:`SaTable.prepare`."""
+        """A new outbound SA; returns its slot. Nothing is sent on it before a policy says so.
+
+        Options: :meth:`SaTable.prepare`.
+        """
         return self.outbound.add(self.outbound.prepare(spi, suite, key, integrity_key, epoch=epoch, **options))
 
     def install_inbound(self, spi, suite, key, integrity_key=None, *, selectors, **options):
-        """A new inbound SA; returns its slot. Options: :meth:`SaTable.prepare`; the DSCP stays the inner packet's by default."""
+        """A new inbound SA; returns its slot.
+
+        Options: :meth:`SaTable.prepare`; the DSCP stays the inner packet's by default.
+        """
         options.setdefault("copy_dscp", False)
         return self.inbound.add(self.inbound.prepare(spi, suite, key, integrity_key, selectors=selectors, **options))
 
@@ -176,10 +183,11 @@ STAGES = ("classify", "wrap", "seal", "sent", "lookup", "admit", "open", "unwrap
 LIMITS = {LIMIT_BYTES: "bytes", LIMIT_PACKETS: "packets", LIMIT_SEQUENCE: "sequence"}
 
 
-# ---- out ---------------------------------------------------------------------------------------------------------------
+# ---- out -----------------------------------------------------------------------------------------------------------
 
 
-cdef uint32_t encapsulate_burst(Engine engine, Batch batch, uint32_t start, uint32_t count, uint64_t now) noexcept nogil:
+cdef uint32_t encapsulate_burst(
+    Engine engine, Batch batch, uint32_t start, uint32_t count, uint64_t now) noexcept nogil:
     cdef work_t work[BURST]
     cdef job_t jobs[BURST]
     cdef ah_t ah[BURST]
@@ -265,7 +273,8 @@ cdef inline int verdict_without_sa(uint8_t action) noexcept nogil:
     return VERDICT_ACQUIRE if action == POLICY_TRAP else VERDICT_NO_SA
 
 
-cdef inline uint32_t prepare(Engine engine, Batch batch, work_t* work, job_t* jobs, ah_t* ah, uint32_t count) noexcept nogil:
+cdef inline uint32_t prepare(
+    Engine engine, Batch batch, work_t* work, job_t* jobs, ah_t* ah, uint32_t count) noexcept nogil:
     cdef uint32_t i
     cdef uint32_t live = 0
     cdef int verdict
@@ -305,8 +314,9 @@ cdef inline int admit_out(Engine engine, work_t* w) noexcept nogil:
     return VERDICT_OK
 
 
-
-cdef inline uint32_t sealed(Engine engine, Batch batch, work_t* work, job_t* jobs, ah_t* ah, uint32_t count, uint64_t now) noexcept nogil:
+cdef inline uint32_t sealed(
+    Engine engine, Batch batch, work_t* work, job_t* jobs, ah_t* ah, uint32_t count, uint64_t now
+) noexcept nogil:
     cdef uint32_t i
     cdef uint32_t passed = 0
     cdef packet_t* p
@@ -348,10 +358,11 @@ cdef void drop_out(Engine engine, work_t* w, int verdict) noexcept nogil:
         drops[<size_t>w.slot * VERDICT_COUNT + verdict] += 1
 
 
-# ---- in ----------------------------------------------------------------------------------------------------------------
+# ---- in ------------------------------------------------------------------------------------------------------------
 
 
-cdef uint32_t decapsulate_burst(Engine engine, Batch batch, uint32_t start, uint32_t count, uint64_t now) noexcept nogil:
+cdef uint32_t decapsulate_burst(
+    Engine engine, Batch batch, uint32_t start, uint32_t count, uint64_t now) noexcept nogil:
     cdef work_t work[BURST]
     cdef job_t jobs[BURST]
     cdef ah_t ah[BURST]
@@ -420,7 +431,8 @@ cdef inline bint spi_of(const uint8_t* data, const packet_t* p, uint32_t* spi) n
     return True
 
 
-cdef inline uint32_t admit(Engine engine, Batch batch, work_t* work, job_t* jobs, ah_t* ah, uint32_t count) noexcept nogil:
+cdef inline uint32_t admit(
+    Engine engine, Batch batch, work_t* work, job_t* jobs, ah_t* ah, uint32_t count) noexcept nogil:
     cdef uint32_t i
     cdef uint32_t live = 0
     cdef int verdict
@@ -496,7 +508,9 @@ cdef inline uint64_t sequence_of(const sa_t* sa, const uint8_t* sent) noexcept n
     return replay_infer(&sa.replay, low) if sa.flags & SA_ESN else low
 
 
-cdef inline uint32_t opened(Engine engine, Batch batch, work_t* work, job_t* jobs, ah_t* ah, uint32_t count, uint64_t now) noexcept nogil:
+cdef inline uint32_t opened(
+    Engine engine, Batch batch, work_t* work, job_t* jobs, ah_t* ah, uint32_t count, uint64_t now
+) noexcept nogil:
     cdef uint32_t i
     cdef uint32_t passed = 0
     cdef int verdict
@@ -523,7 +537,6 @@ cdef inline uint32_t opened(Engine engine, Batch batch, work_t* work, job_t* job
     return passed
 
 
-
 cdef void drop_in(Engine engine, work_t* w, int verdict) noexcept nogil:
     cdef uint32_t* drops = engine.inbound.drops
     w.packet.verdict = <uint16_t>verdict
@@ -533,7 +546,7 @@ cdef void drop_in(Engine engine, work_t* w, int verdict) noexcept nogil:
         drops[<size_t>w.slot * VERDICT_COUNT + verdict] += 1
 
 
-# ---- memory that the next steps read: asked for where a packet's SA is not that of the packet before it ----------------
+# ---- memory that the next steps read: asked for where a packet's SA is not that of the packet before it ------------
 
 
 cdef inline void prefetch_sa(SaTable table, uint32_t slot) noexcept nogil:
@@ -560,7 +573,7 @@ cdef inline void prefetch_contexts(const work_t* work, uint32_t count) noexcept 
                 prefetch_write(&sa.replay.ring[(sa.replay.top >> 6) & sa.replay.mask])
 
 
-# ---- where time goes ---------------------------------------------------------------------------------------------------
+# ---- where time goes -----------------------------------------------------------------------------------------------
 
 
 cdef inline uint64_t stage_begin(Engine engine) noexcept nogil:
@@ -575,8 +588,7 @@ cdef inline void stage_end(Engine engine, uint32_t stage, uint64_t* clock) noexc
         clock[0] = now
 
 
-# ---- small steps -------------------------------------------------------------------------------------------------------
-
+# ---- small steps ---------------------------------------------------------------------------------------------------
 
 
 cdef inline void run_jobs(const work_t* work, job_t* jobs, uint32_t count) noexcept nogil:

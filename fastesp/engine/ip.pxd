@@ -50,7 +50,7 @@ cdef struct flow_t:
 cdef struct ip_t:
     uint32_t length         # of the whole packet, as its header says
     uint32_t upper          # offset of the upper protocol's header
-    uint32_t fixed          # offset of the first header that AH and transport mode put themselves before (RFC 4302 section 3.1.1)
+    uint32_t fixed          # offset of the first header that AH puts itself before (RFC 4302 section 3.1.1)
     uint8_t tos
     uint8_t dont_fragment   # IPv4: DF. IPv6: always, routers do not fragment it
     uint8_t fragment        # 1: first, 2: later fragment

@@ -102,7 +102,7 @@ cdef class Policies:
 
 cdef inline uint64_t flow_hash(const uint64_t* seed, const flow_t* flow) noexcept nogil:
     """Seeded, so that nobody outside can aim at one cache line."""
-    # Put together from the fields: they were stored a moment ago one by one, and a load across fresh stores waits for them.
+    # Put together from the fields: stored one by one a moment ago, they would keep a load across them waiting.
     cdef uint64_t tail = (
         <uint64_t>flow.local_port | <uint64_t>flow.remote_port << 16 | <uint64_t>flow.protocol << 32
         | <uint64_t>flow.family << 40 | <uint64_t>flow.opaque << 48)

@@ -56,7 +56,9 @@ cdef class Provider:
         cipher, integrity = sizes_of(suite.encryption, suite.key_bits, suite.integrity, ah=False)
         size = cipher.icv if integrity is None else integrity.icv
         if len(head) != 8 or len(iv) != cipher.iv or len(text) % cipher.block or (not sealing and len(icv) != size):
-            raise ValueError(f"a job of '{suite.encryption}' takes 8 bytes of header, {cipher.iv} of IV and {size} of ICV")
+            raise ValueError(
+                f"a job of '{suite.encryption}' takes 8 bytes of header, {cipher.iv} of IV and {size} of ICV"
+            )
         make_crypt((self,), suite, KeyCopy(key), KeyCopy(integrity_key), sealing, high is not None, False, &crypt)
         try:
             job.context = crypt.context
@@ -140,7 +142,7 @@ cdef class KeyCopy:
 cdef int make_crypt(
     tuple providers, object suite, KeyCopy key, KeyCopy integrity_key, bint sealing, bint esn, bint ah, crypt_t* crypt
 ) except -1:
-    """The first provider that has the suite makes the context. Raises :class:`ValueError` for keys of the wrong length."""
+    """The first provider that has the suite makes the context. Raises :class:`ValueError` for wrong lengths."""
     cdef request_t request
     cdef Provider provider
     cdef int at

@@ -1,7 +1,8 @@
-"""Anti-replay: a ring of bits that is cleared a word at a time as the window moves (RFC 6479), with ESN (RFC 4303 appendix A2).
+"""Anti-replay: a ring of bits, cleared a word at a time as the window moves (RFC 6479); ESN (RFC 4303 appendix A2).
 
-1. `replay_check` infers the upper half of the sequence number and says whether it may be new, before the ICV is verified.
-2. `replay_update` marks it once the packet is authentic, and says again whether it was new: a batch may hold it twice.
+1. `replay_infer` finds the upper half of an extended sequence number.
+2. `replay_check` says whether the number may be new, before the ICV is verified.
+3. `replay_update` marks it once the packet is authentic, and says again whether it was new: a batch may hold it twice.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t

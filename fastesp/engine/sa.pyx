@@ -129,8 +129,8 @@ cdef class SaTable:
 
         ``key`` ends with the salt where the suite has one. ``epoch`` (outbound, 16 bits) must differ between any two
         loads of one key: it is the upper part of the IV. ``local`` and ``remote`` are the outer addresses; transport
-        mode and AH need them. ``nat`` (transport mode): a NAT changed the addresses, so that TCP's and UDP's checksums are
-        made anew. Raises :class:`ValueError` that names the value at fault.
+        mode and AH need them. ``nat`` (transport mode): a NAT changed the addresses, so that TCP's and UDP's checksums
+        are made anew. Raises :class:`ValueError` that names the value at fault.
         """
         cdef Sa prepared = Sa.__new__(Sa)
         cdef sa_t* sa = &prepared.state
@@ -396,7 +396,7 @@ cdef int set_addresses(sa_t* sa, object local, object remote) except -1:
     cdef bytes packed
     if local is None or remote is None:
         if sa.flags & (SA_TRANSPORT | SA_AH):
-            raise ValueError("transport mode and AH need the outer addresses: they are part of what is built or authenticated")
+            raise ValueError("transport mode and AH need the outer addresses: headers are built of them")
         return 0
     if local.version != remote.version:
         raise ValueError(f"outer addresses of two families: {local} and {remote}")
@@ -428,7 +428,7 @@ cdef int set_window(sa_t* sa, uint32_t window) except -1:
     cdef uint32_t words
     if window == 0:
         if sa.flags & SA_ESN:
-            raise ValueError("ESN needs a replay window: the upper half of a number is inferred from it (RFC 4303 section 2.2.1)")
+            raise ValueError("ESN needs a replay window: numbers are inferred from it (RFC 4303 section 2.2.1)")
         return 0
     if not 32 <= window <= REPLAY_WINDOW_MAX:
         raise ValueError(f"a replay window has 32 to {REPLAY_WINDOW_MAX} packets (0: none), not {window}")

@@ -2,7 +2,10 @@
 
 
 cdef int selector_read(object value, selector_t* s) except -1:
-    """Fill `s` from a :class:`fastesp.dataplane.base.Selector`. Raises :class:`ValueError` for mixed families or ranges that run backwards."""
+    """Fill `s` from a :class:`fastesp.dataplane.base.Selector`.
+
+    Raises :class:`ValueError` for mixed families or ranges that run backwards.
+    """
     families = {a.version for a in (value.local_start, value.local_end, value.remote_start, value.remote_end)}
     if len(families) != 1:
         raise ValueError(f"selector mixes IPv4 and IPv6: {value}")

@@ -1,4 +1,6 @@
-"""The engine beside the raw primitive, timed in C on the same packets in memory. For benchmarks; no packet of a gateway comes here.
+"""The engine beside the raw primitive, timed in C on the same packets in memory.
+
+For benchmarks; no packet of a gateway comes here.
 
 1. `Track` lays out packets of one size at equal distances, and lays them out anew before each batch, untimed.
 2. `encapsulate` / `decapsulate` time one call of the engine a batch: all that it does.
@@ -80,7 +82,7 @@ cdef class Track:
     # ---- the engine ----------------------------------------------------------------------------------------------
 
     def encapsulate(self, Engine engine not None, uint32_t batches):
-        """Nanoseconds a packet of each batch through :meth:`Engine.encapsulate`. Raises where a packet does not go on."""
+        """Nanoseconds a packet of each batch through :meth:`Engine.encapsulate`. Raises where a packet stays behind."""
         cdef double[::1] samples = np.zeros(batches)
         cdef uint64_t passed = 0
         cdef uint64_t begin
@@ -113,7 +115,7 @@ cdef class Track:
     def _all_went(self, uint64_t passed, uint32_t batches):
         verdicts = sorted(set(self.batch.view["verdict"].tolist()))
         if passed != <uint64_t>batches * self.count:
-            raise ValueError(f"{passed} of {batches * self.count} packets went on; verdicts of the last batch: {verdicts}")
+            raise ValueError(f"{passed} of {batches * self.count} packets went on; verdicts at the end: {verdicts}")
 
     # ---- the primitive alone ---------------------------------------------------------------------------------------
 
