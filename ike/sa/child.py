@@ -23,7 +23,7 @@ from ..wire.constants import Esn, NotifyType, PayloadType, ProtocolId, Transform
 from ..wire.message import Message
 from ..wire.payloads import NotifyPayload, Payload, Proposal, SaPayload, Transform, TsPayload
 from ..wire.selectors import Address, TrafficSelector, narrow
-from . import reauth, resources
+from . import reauth, resources, transport
 
 if TYPE_CHECKING:
     from .ike_sa import IkeSa, Packet
@@ -153,6 +153,7 @@ class Draft:
     peer_supports_tfc: bool
     shared: bool = False
     resource: int = 0
+    translation: transport.Translation = transport.NONE
 
 
 def _resolve(templates: tuple[TsTemplate, ...], host: Address) -> Selectors:
@@ -205,7 +206,9 @@ def choose(sa: IkeSa, message: Message, *, with_ke: bool, only: Child | None = N
     if offered is None or theirs is None or ours is None:
         raise PeerError("invalid-syntax", "a CHILD_SA without SA, TSi or TSr", notify=NotifyType.INVALID_SYNTAX)
     sections = [only] if only is not None else [c for c in sa.settings.children if c.mode not in (Mode.PASS, Mode.DROP)]
-    fitting = _fitting(sa, sections, theirs.selectors, ours.selectors)
+    asks_transport = message.notify(NotifyType.USE_TRANSPORT_MODE) is not None
+    hosts = transport.translation(sa, ours.selectors, theirs.selectors) if asks_transport else transport.NONE
+    fitting = _fitting(sa, sections, theirs.selectors, ours.selectors, hosts)
     if not fitting:
         raise Refused(_no_selectors(sa, sections, theirs.selectors, ours.selectors), NotifyType.TS_UNACCEPTABLE)
     first: tuple[Child, Mismatch] | None = None
@@ -214,18 +217,19 @@ def choose(sa: IkeSa, message: Message, *, with_ke: bool, only: Child | None = N
         protocol = ProtocolId.AH if config.ah_proposals else ProtocolId.ESP
         found = proposals.select(offered.proposals, config.proposals, protocol=protocol, with_ke=with_ke)
         if isinstance(found, Selection):
-            transport = message.notify(NotifyType.USE_TRANSPORT_MODE) is not None and config.mode is Mode.TRANSPORT
+            direct = asks_transport and config.mode is Mode.TRANSPORT
             shared = only is None and resources.announced(config, message)
             return Draft(
                 config,
                 found,
                 local,
                 remote,
-                Mode.TRANSPORT if transport else Mode.TUNNEL,
+                Mode.TRANSPORT if direct else Mode.TUNNEL,
                 initiator=False,
                 peer_supports_tfc=message.notify(NotifyType.ESP_TFC_PADDING_NOT_SUPPORTED) is None,
                 shared=shared,
                 resource=resources.number_for(sa, config, local, remote) if shared else 0,
+                translation=hosts if direct else transport.NONE,
             )
         tried.append(AttemptLost(config.name, str(found)))
         first = first or (config, found)
@@ -235,16 +239,17 @@ def choose(sa: IkeSa, message: Message, *, with_ke: bool, only: Child | None = N
 
 
 def _fitting(
-    sa: IkeSa, sections: list[Child], theirs: Selectors, ours: Selectors
+    sa: IkeSa, sections: list[Child], theirs: Selectors, ours: Selectors, hosts: transport.Translation
 ) -> list[tuple[Child, Selectors, Selectors]]:
     """Sections with something in common with both selector payloads; those that take the offer whole come first."""
     whole: list[tuple[Child, Selectors, Selectors]] = []
     part: list[tuple[Child, Selectors, Selectors]] = []
     for config in sections:
         local, remote = selectors_of(config, sa.path)
-        common_local, common_remote = narrow(ours, local), narrow(theirs, remote)
+        here, there = hosts.here(ours, theirs) if config.mode is Mode.TRANSPORT else (ours, theirs)
+        common_local, common_remote = narrow(here, local), narrow(there, remote)
         if common_local and common_remote:
-            taken_whole = set(common_local) == set(ours) and set(common_remote) == set(theirs)
+            taken_whole = set(common_local) == set(here) and set(common_remote) == set(there)
             (whole if taken_whole else part).append((config, common_local, common_remote))
     return whole + part
 
@@ -301,10 +306,11 @@ def words(selectors: Selectors) -> str:
 
 def answer_payloads(draft: Draft, spi: int) -> list[Payload]:
     """SA, TSi and TSr of the response, and the notifies that go with them."""
+    local, remote = draft.translation.there(draft.local_ts, draft.remote_ts)
     payloads: list[Payload] = [
         SaPayload((draft.selection.answer(spi.to_bytes(4, "big")),)),
-        TsPayload(PayloadType.TS_I, draft.remote_ts),
-        TsPayload(PayloadType.TS_R, draft.local_ts),
+        TsPayload(PayloadType.TS_I, remote),
+        TsPayload(PayloadType.TS_R, local),
     ]
     if draft.mode is Mode.TRANSPORT:
         payloads.insert(0, NotifyPayload(NotifyType.USE_TRANSPORT_MODE))
@@ -316,7 +322,7 @@ def answer_payloads(draft: Draft, spi: int) -> list[Payload]:
 # The initiator's check.
 
 
-def confirm(made: Offer, message: Message) -> Draft:
+def confirm(sa: IkeSa, made: Offer, message: Message) -> Draft:
     """Hold the peer's choice against our offer. Raises :class:`PeerError`."""
     config = made.config
     chosen = message.one(SaPayload)
@@ -327,8 +333,11 @@ def confirm(made: Offer, message: Message) -> Draft:
     selection = proposals.confirm(chosen.proposals, made.proposals)
     if len(selection.proposal.spi) != 4 or selection.proposal.spi < b"\x00\x00\x01\x00":
         raise PeerError("bad-spi", "the peer's SPI is no SPI (RFC 4303 section 2.1)", notify=NotifyType.INVALID_SYNTAX)
-    local, remote = narrow(ours.selectors, made.local_ts), narrow(theirs.selectors, made.remote_ts)
-    if set(local) != set(ours.selectors) or set(remote) != set(theirs.selectors):
+    direct = message.notify(NotifyType.USE_TRANSPORT_MODE) is not None
+    hosts = transport.translation(sa, ours.selectors, theirs.selectors) if direct else transport.NONE
+    here, there = hosts.here(ours.selectors, theirs.selectors)
+    local, remote = narrow(here, made.local_ts), narrow(there, made.remote_ts)
+    if set(local) != set(here) or set(remote) != set(there):
         raise Refused(
             Failure(
                 code="ts-widened",
@@ -341,15 +350,14 @@ def confirm(made: Offer, message: Message) -> Draft:
             ),
             NotifyType.TS_UNACCEPTABLE,
         )
-    transport = message.notify(NotifyType.USE_TRANSPORT_MODE) is not None
-    if transport and config.mode is not Mode.TRANSPORT:
+    if direct and config.mode is not Mode.TRANSPORT:
         raise PeerError("unasked-transport", "the peer chose transport mode unasked", notify=NotifyType.INVALID_SYNTAX)
     return Draft(
         config,
         selection,
         local,
         remote,
-        Mode.TRANSPORT if transport else Mode.TUNNEL,
+        Mode.TRANSPORT if direct else Mode.TUNNEL,
         initiator=True,
         peer_supports_tfc=message.notify(NotifyType.ESP_TFC_PADDING_NOT_SUPPORTED) is None,
         shared=resources.announced(config, message),

@@ -298,7 +298,7 @@ def take_answer(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
     if not isinstance(task, CreateChild) or task.made is None:
         raise RuntimeError("CREATE_CHILD_SA was asked by another task")
     try:
-        draft = children.confirm(task.made, message)
+        draft = children.confirm(sa, task.made, message)
         nonce, ke = message.one(NoncePayload), message.one(KePayload)
         if nonce is None:
             raise PeerError("invalid-syntax", "CREATE_CHILD_SA without nonce")

@@ -1,4 +1,4 @@
-"""The states of an IKE SA as a picture and as lists, drawn from the table: ``python -m ike.sa.diagram`` writes the page.
+"""The states of an IKE SA as a picture and as lists, drawn from the table: ``python -m ike.sa.diagram`` writes them.
 
 An arrow is one or more rows; beside the rows there are only :data:`UNASKED`, the steps that no message brings about.
 """

@@ -73,7 +73,7 @@ def take(sa: IkeSa, message: Message, asked: Asked, nonces: Nonces, now: float) 
         sa.failed(children.refusal_of(config, made, number, "IKE_AUTH; the IKE SA is up"), ExchangeType.IKE_AUTH)
         return
     try:
-        draft = children.confirm(made, message)
+        draft = children.confirm(sa, made, message)
     except PeerError as problem:
         # The peer believes that it is up.
         sa.failed(failure_of(problem), ExchangeType.IKE_AUTH)
