@@ -66,6 +66,8 @@ $(VENV): | $(BASE)
 	test -x $(PYTHON) || $(SYSTEM_PYTHON) -m venv --system-site-packages .venv
 	ci/requirements.py >.setup/requirements.txt
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement .setup/requirements.txt
+	.venv/bin/pip install --quiet --disable-pip-version-check --retries 1 --timeout 30 $$(ci/requirements.py mlkem512) \
+		|| echo 'ML-KEM-512 is left out: its package is not to be had for this machine'
 	echo '$(CURDIR)' >"$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/fastesp-checkout.pth"
 	printf '#!%s\nfrom fastesp.cli import main\n\nmain()\n' '$(CURDIR)/$(PYTHON)' >.venv/bin/fastesp
 	chmod +x .venv/bin/fastesp

@@ -29,6 +29,8 @@ from cryptography.utils import CryptographyDeprecationWarning
 
 from ..errors import LocalError, PeerError
 from ..wire.constants import Ke, NotifyType
+from . import mlkem512
+from .mlkem512 import MLKEM512PrivateKey, MLKEM512PublicKey
 from .modp import MODP_METHODS, ModpGroup, modp_group
 from .secret import Secret
 from .transforms import KE_NAMES
@@ -230,11 +232,12 @@ class _Montgomery(KeyExchange):
 class _KemKind:
     public: int
     ciphertext: int
-    private_type: type[MLKEM768PrivateKey] | type[MLKEM1024PrivateKey]
-    public_type: type[MLKEM768PublicKey] | type[MLKEM1024PublicKey]
+    private_type: type[MLKEM512PrivateKey] | type[MLKEM768PrivateKey] | type[MLKEM1024PrivateKey]
+    public_type: type[MLKEM512PublicKey] | type[MLKEM768PublicKey] | type[MLKEM1024PublicKey]
 
 
 _KEMS: Mapping[int, _KemKind] = {
+    **({Ke.ML_KEM_512: _KemKind(800, 768, MLKEM512PrivateKey, MLKEM512PublicKey)} if mlkem512.AVAILABLE else {}),
     Ke.ML_KEM_768: _KemKind(1184, 1088, MLKEM768PrivateKey, MLKEM768PublicKey),
     Ke.ML_KEM_1024: _KemKind(1568, 1568, MLKEM1024PrivateKey, MLKEM1024PublicKey),
 }

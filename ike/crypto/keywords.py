@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from ..wire.constants import Encr, Esn, Integ, Ke, Prf, TransformType
 from ..wire.payloads import Transform
+from . import mlkem512
 from .transforms import ADDITIONAL_KE_TYPES, HMAC_SHA2_256_96, transform_name
 
 _AES_BITS = (128, 192, 256)
@@ -97,6 +98,7 @@ _KE: Mapping[str, int] = {
     "modp1024s160": Ke.MODP_1024_160,
     "modp2048s224": Ke.MODP_2048_224,
     "modp2048s256": Ke.MODP_2048_256,
+    **({"mlkem512": Ke.ML_KEM_512} if mlkem512.AVAILABLE else {}),
     "mlkem768": Ke.ML_KEM_768,
     "mlkem1024": Ke.ML_KEM_1024,
 }
@@ -118,6 +120,12 @@ KEYWORDS: Mapping[str, Transform] = MappingProxyType(_all_words())
 _NO_LIBRARY = "the cryptographic library has no implementation of it"
 _BROKEN = "it gives no protection any more"
 
+
+def _without_mlkem512() -> dict[str, str]:
+    why = "it needs the package pqcrypto: pip install 'fastesp[mlkem512]'; '{}mlkem768' is there"
+    return {f"{prefix}mlkem512": why.format(prefix) for prefix in ("", *(f"ke{n}_" for n in range(1, 8)))}
+
+
 REFUSED: Mapping[str, str] = MappingProxyType(
     {
         "des": _BROKEN,
@@ -126,7 +134,7 @@ REFUSED: Mapping[str, str] = MappingProxyType(
         "md5_128": "it was never registered for IKEv2",
         "sha1_160": "it was never registered for ESP; 'sha1' is HMAC-SHA1-96",
         "ecp224bp": _NO_LIBRARY,
-        "mlkem512": f"{_NO_LIBRARY}; 'mlkem768' and 'mlkem1024' are there",
+        **({} if mlkem512.AVAILABLE else _without_mlkem512()),
         "camelliaxcbc": _NO_LIBRARY,
         "prfcamelliaxcbc": _NO_LIBRARY,
         "camelliactr": _NO_LIBRARY,
@@ -140,7 +148,6 @@ REFUSED: Mapping[str, str] = MappingProxyType(
         "cast128": f"{_NO_LIBRARY}; use aes256gcm16",
         **{f"ntru{bits}": "NTRU was never registered; use mlkem768" for bits in (112, 128, 192, 256)},
         "newhope128": "NewHope was never registered; use mlkem768",
-        **{f"ke{n}_mlkem512": f"{_NO_LIBRARY}; 'ke{n}_mlkem768' is there" for n in range(1, 8)},
     }
 )
 

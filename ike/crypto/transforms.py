@@ -189,6 +189,7 @@ KE_NAMES: Mapping[int, str] = {
     Ke.X25519: "CURVE_25519",
     Ke.X448: "CURVE_448",
     # draft-ietf-ipsecme-ikev2-mlkem over RFC 9370
+    Ke.ML_KEM_512: "ML_KEM_512",
     Ke.ML_KEM_768: "ML_KEM_768",
     Ke.ML_KEM_1024: "ML_KEM_1024",
 }

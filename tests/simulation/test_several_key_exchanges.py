@@ -18,6 +18,7 @@ from support.peers import (
     seeds,
 )
 
+from ike.crypto import mlkem512
 from ike.events import ChildSaRekeyed, IkeSaEstablished, IkeSaRekeyed, Path
 from ike.timing import Timing
 from ike.wire.constants import ExchangeType, Ke, TransformType
@@ -77,7 +78,16 @@ def methods(peer: Peer) -> list[int]:
 
 @pytest.mark.parametrize(
     ("suite", "rounds", "used"),
-    [(HYBRID, 1, [Ke.X25519, Ke.ML_KEM_768]), (THREE, 2, [Ke.X25519, Ke.ML_KEM_768, Ke.ML_KEM_1024])],
+    [
+        (HYBRID, 1, [Ke.X25519, Ke.ML_KEM_768]),
+        (THREE, 2, [Ke.X25519, Ke.ML_KEM_768, Ke.ML_KEM_1024]),
+        pytest.param(
+            f"{IKE}-ke1_mlkem512",
+            1,
+            [Ke.X25519, Ke.ML_KEM_512],
+            marks=pytest.mark.skipif(not mlkem512.AVAILABLE, reason="pqcrypto is not to be had for this machine"),
+        ),
+    ],
 )
 def test_each_further_key_exchange_is_one_round_before_ike_auth(suite: str, rounds: int, used: list[int]) -> None:
     world = up(suite=suite)

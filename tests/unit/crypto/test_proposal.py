@@ -123,7 +123,7 @@ def test_text_of_a_suite_can_be_parsed_again():
         ("aes256-sha256-", ESP, "", 14, "missing"),
         ("", IKE, "", 0, "empty"),
         ("twofish256-sha256", ESP, "twofish256", 0, "not offered"),
-        ("aes256gcm16-prfsha256-mlkem512", IKE, "mlkem512", 22, "mlkem768"),
+        ("aes256gcm16-prfsha256-newhope128", IKE, "newhope128", 22, "mlkem768"),
         ("aes256gcm16-prfsha256-modp768", IKE, "modp768", 22, "not offered"),
         ("aes256-sha256-x25519-esn", IKE, "esn", 21, "ESP"),
         ("null-sha256-x25519", IKE, "null", 0, "not encrypt"),
