@@ -241,8 +241,13 @@ def choose(sa: IkeSa, message: Message, *, with_ke: bool, only: Child | None = N
 def _fitting(
     sa: IkeSa, sections: list[Child], theirs: Selectors, ours: Selectors, hosts: transport.Translation
 ) -> list[tuple[Child, Selectors, Selectors]]:
-    """Sections with something in common with both selector payloads; those that take the offer whole come first."""
+    """Sections with something in common with both selector payloads.
+
+    Those that take the offer whole come first, then those that take its first selectors: that is the packet which asked
+    for the SA (RFC 7296 section 2.9).
+    """
     whole: list[tuple[Child, Selectors, Selectors]] = []
+    first: list[tuple[Child, Selectors, Selectors]] = []
     part: list[tuple[Child, Selectors, Selectors]] = []
     for config in sections:
         local, remote = selectors_of(config, sa.path)
@@ -250,8 +255,14 @@ def _fitting(
         common_local, common_remote = narrow(here, local), narrow(there, remote)
         if common_local and common_remote:
             taken_whole = set(common_local) == set(here) and set(common_remote) == set(there)
-            (whole if taken_whole else part).append((config, common_local, common_remote))
-    return whole + part
+            takes_first = _covers(local, here[0]) and _covers(remote, there[0])
+            rank = whole if taken_whole else first if takes_first else part
+            rank.append((config, common_local, common_remote))
+    return whole + first + part
+
+
+def _covers(selectors: Selectors, one: TrafficSelector) -> bool:
+    return any(ts.contains(one) for ts in selectors)
 
 
 def _no_selectors(sa: IkeSa, sections: list[Child], theirs: Selectors, ours: Selectors) -> Failure:

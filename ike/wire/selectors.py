@@ -47,7 +47,12 @@ class TrafficSelector:
         end = min(int(self.end), int(other.end))
         start_port = max(self.start_port, other.start_port)
         end_port = min(self.end_port, other.end_port)
-        if start > end or (start_port > end_port and not (self.is_opaque and other.is_opaque)):
+        if self.is_opaque or other.is_opaque:
+            # ANY covers ports that cannot be seen; a range of them does not (RFC 4301 section 4.4.1.1).
+            ports_meet = all(ts.is_opaque or ts.any_port for ts in (self, other))
+        else:
+            ports_meet = start_port <= end_port
+        if start > end or not ports_meet:
             return None
         family = type(self.start)
         return TrafficSelector(family(start), family(end), self.protocol or other.protocol, start_port, end_port)
@@ -56,6 +61,11 @@ class TrafficSelector:
     def is_opaque(self) -> bool:
         """Ports not available, as in fragments (RFC 7296 section 3.13.1: start 65535, end 0)."""
         return self.start_port == 65535 and self.end_port == 0
+
+    @property
+    def any_port(self) -> bool:
+        """All ports, those that cannot be seen among them."""
+        return (self.start_port, self.end_port) == (0, 65535)
 
     def contains(self, other: TrafficSelector) -> bool:
         """Whether ``other`` lies wholly inside this selector."""
@@ -69,13 +79,12 @@ class TrafficSelector:
         """As ``swanctl --list-sas`` writes it: ``10.1.0.0/16[tcp/80]``, a range where no prefix fits."""
         networks = self.networks() if (int(self.end) - int(self.start) + 1).bit_count() == 1 else ()
         text = str(networks[0]) if len(networks) == 1 else f"{self.start}..{self.end}"
-        any_port = (self.start_port, self.end_port) == (0, 65535)
-        if not self.protocol and any_port:
+        if not self.protocol and self.any_port:
             return text
         protocol = {1: "icmp", 6: "tcp", 17: "udp", 58: "ipv6-icmp", 132: "sctp"}.get(
             self.protocol, str(self.protocol or "")
         )
-        if any_port:
+        if self.any_port:
             return f"{text}[{protocol}]"
         if self.is_opaque:
             return f"{text}[{protocol}/OPAQUE]"
