@@ -42,9 +42,10 @@ def configuration(
     esp_proposals: str = "aes256gcm16",
     start_action: str = "none",
     connection: str = "",
+    remote: str = "",
     child: str = "",
 ) -> str:
-    """A connection ``site`` with a child ``net``. ``connection`` and ``child`` are further lines of those sections.
+    """A connection ``site`` with a child ``net``. ``connection``, ``remote`` and ``child`` are further lines of those.
 
     The identities are ``site-a.example.org`` and ``site-b.example.org`` with ``psk``, ``CN=site-a`` and ``CN=site-b``
     with ``pubkey``.
@@ -68,6 +69,7 @@ connections {{
     remote {{
       auth = {auth}
       id = "{remote_id}"
+      {remote}
     }}
     children {{
       net {{
