@@ -37,6 +37,9 @@ GRACE = 1.0
 OUTPUT = 16 * 1024
 """Bytes of a script's output that are logged; what comes beyond is read and dropped."""
 
+PIPE = 64 * 1024
+"""Bytes that the kernel keeps of what was written and not yet read (pipe(7))."""
+
 ICMP = (1, 58)
 
 Environment = dict[str, str]
@@ -168,7 +171,7 @@ class Updown:
 
     async def _run(self, tunnel: Tunnel, ike_id: int, environment: Mapping[str, str]) -> str:
         """One run, to its end; what went wrong, or an empty text."""
-        async with _Output() as output:
+        with _Output() as output:
             try:
                 process = await asyncio.create_subprocess_shell(
                     tunnel.config.updown,
@@ -190,7 +193,7 @@ class Updown:
                 return (
                     f"is not done after {self._time_limit:g} s, and was ended: put into the background what takes long"
                 )
-            for line in (await output.text()).splitlines():
+            for line in output.text().splitlines():
                 self._say(tunnel, ike_id, 1, f"updown: {line}")
         return f"ended with exit code {code}" if code else ""
 
@@ -203,24 +206,18 @@ class _Output:
 
     def __init__(self) -> None:
         self._kept = bytearray()
-        self._reader = asyncio.StreamReader()
+        self._loop = asyncio.get_running_loop()
         self._read, self.end = os.pipe()
-        self._reading: asyncio.Task[None] | None = None
-        self._transport: asyncio.BaseTransport | None = None
+        os.set_blocking(self._read, False)
 
-    async def __aenter__(self) -> _Output:
-        protocol = asyncio.StreamReaderProtocol(self._reader)
-        loop = asyncio.get_running_loop()
-        self._transport, _ = await loop.connect_read_pipe(lambda: protocol, os.fdopen(self._read, "rb", 0))
-        self._reading = asyncio.create_task(self._read_on())
+    def __enter__(self) -> _Output:
+        self._loop.add_reader(self._read, self._take)
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    def __exit__(self, *_: object) -> None:
         self.started()
-        if self._reading is not None:
-            self._reading.cancel()
-        if self._transport is not None:
-            self._transport.close()
+        self._loop.remove_reader(self._read)
+        os.close(self._read)
 
     def started(self) -> None:
         """The script has its own copy of the writing end by now."""
@@ -228,15 +225,20 @@ class _Output:
             os.close(self.end)
             self.end = -1
 
-    async def text(self) -> str:
-        """What came, once the script has ended. What it left running may hold the pipe open: that is not waited for."""
-        if self._reading is not None:
-            await asyncio.wait([self._reading], timeout=0.1)
+    def text(self) -> str:
+        """What came by the time the script has ended. What it left running may write on: that is not waited for."""
+        self._take()
         return self._kept.decode(errors="replace")
 
-    async def _read_on(self) -> None:
-        while piece := await self._reader.read(4096):
-            self._kept += piece[: OUTPUT - len(self._kept)]
+    def _take(self) -> None:
+        """All that a pipe can hold."""
+        try:
+            piece = os.read(self._read, PIPE)
+        except BlockingIOError:
+            return
+        self._kept += piece[: OUTPUT - len(self._kept)]
+        if not piece:
+            self._loop.remove_reader(self._read)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,7 +17,7 @@ import pytest
 from fastesp.dataplane.base import Placement, PolicyAction, TrapPolicy
 from fastesp.gateway.logbook import Logbook, LogLine
 from fastesp.gateway.tunnels import Tunnel
-from fastesp.gateway.updown import Updown, environments
+from fastesp.gateway.updown import OUTPUT, Updown, environments
 from ike.config import Child, Mode, TsTemplate
 from ike.events import Path
 from ike.status import ChildSaInfo, IkeSaInfo
@@ -118,27 +121,39 @@ async def test_down_waits_for_up(tmp_path: File, book: Book) -> None:
     assert book.lines == []
 
 
+def alive(group: int) -> list[int]:
+    """Processes of a group that have not ended."""
+    found = []
+    for stat in File("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, its_group = stat.read_text().rpartition(")")[2].split()[:3]
+            if int(its_group) == group and state != "Z":
+                found.append(int(stat.parent.name))
+    return found
+
+
 async def test_a_script_that_takes_too_long_is_ended_with_all_that_it_started(tmp_path: File, book: Book) -> None:
     scripts = book.updown(time_limit=0.3)
     began = time.monotonic()
-    scripts.came(IKE, CHILD, tunnel(f"(sleep 2; touch {tmp_path}/late) & sleep 60"))
+    scripts.came(IKE, CHILD, tunnel(f"echo $$ >{tmp_path}/pid; sleep 300 & sleep 300"))
     await scripts.finish()
-    assert time.monotonic() - began < 1.8
+    assert time.monotonic() - began < 100
     assert "not done after 0.3 s" in book.lines[-1].text
     assert (book.lines[-1].level, book.lines[-1].connection, book.lines[-1].ike_id) == (0, "site", 7)
-    await asyncio.sleep(2.2 - (time.monotonic() - began))
-    assert not (tmp_path / "late").exists()
+    while alive(int((tmp_path / "pid").read_text())):
+        await asyncio.sleep(0.05)
 
 
 async def test_output_beyond_a_measure_is_dropped_and_what_a_script_leaves_running_is_not_waited_for(
-    book: Book,
+    tmp_path: File, book: Book
 ) -> None:
     began = time.monotonic()
     scripts = book.updown()
-    scripts.came(IKE, CHILD, tunnel("yes | head -c 1000000; sleep 3 &"))
+    scripts.came(IKE, CHILD, tunnel(f"yes | head -c 1000000; sleep 300 & echo $! >{tmp_path}/pid"))
     await scripts.finish()
-    assert time.monotonic() - began < 2.5
-    assert 8000 < len(book.lines) <= 8193
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGTERM)
+    assert time.monotonic() - began < 100
+    assert len(book.lines) == OUTPUT // 2
 
 
 async def test_many_children_run_a_few_scripts_at_once(tmp_path: File, book: Book) -> None:
