@@ -594,6 +594,11 @@ CONFIGURATION: Mapping[str, Code] = {
         "two children want the same packets", "Their selectors overlap: one will never be used.", "narrow one of them"
     ),
     "config-duplicate": Code("the same thing twice", "Two entries say the same, or contradict.", "remove one"),
+    "config-uri-unused": Code(
+        "a place that is not asked",
+        "Revocation lists are fetched by HTTP or read from a file; a directory service is not asked.",
+        "name an http, https or file URI in crl_uris",
+    ),
     "config-file-missing": Code("a file is missing", "It is named and not there.", "correct the name, or put it there"),
     "config-file-skipped": Code("a file was not read", "It holds nothing that its directory is for.", "move it away"),
     "config-passphrase": Code(

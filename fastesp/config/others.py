@@ -65,6 +65,10 @@ def authority(values: Values, source: CertificateSource, problems: Problems) -> 
         what = "names its certificate twice" if items else "does not name its certificate"
         hint = "keep cacert or file" if items else "add: cacert = ca.pem"
         problems.add(values.at, f"authority '{values.name}' {what}", hint, code="config-missing")
+    for item in values.items("crl_uris"):
+        if item.text.lower().startswith("ldap:"):
+            hint = "name an http, https or file URI beside it"
+            problems.warn(item.at, "LDAP is not spoken: this place is passed over", hint, code="config-uri-unused")
     return Authority(
         values.name,
         source.certificate(items[0], "x509ca") if items else None,

@@ -333,9 +333,9 @@ AUTHORITY = SectionRule(
         Key("cacert", FILES, "", "Its certificate, in `x509ca` or by absolute path."),
         Key("file", FILE, "", "Its certificate, by absolute path."),
         *_TOKEN_KEYS,
-        Key("crl_uris", v.CRL_URI, "", "Where its CRL is.", many=True),
+        Key("crl_uris", v.CRL_URI, "", "Where its CRL is: `http`, `https`, `file`; `ldap` is passed over.", many=True),
         Key("ocsp_uris", v.HTTP_URI, "", "Where its OCSP responder is.", many=True),
-        Key("cert_uri_base", v.HTTP_URI, "", "Base URI of hash-and-URL."),
+        Key("cert_uri_base", v.HTTP_URI, "", "Where its certificates are, by their SHA-1 in hex (hash and URL)."),
     ),
 )
 
