@@ -269,3 +269,30 @@ def test_swanctl_does_all_it_can(both: Pair) -> None:
     assert "fastesp" in ok("--version", "--daemon")
     ok("--reload-settings")
     ok("--flush-certs")
+
+
+def test_swanctl_loads_a_whole_directory_into_ours_and_unloads_what_is_gone(lab: Lab) -> None:
+    both = pair(lab)
+    configure(both, auth="pubkey")
+    certify(both)
+    text = both.ours.swanctl.file.read_text()
+    both.ours.swanctl.configure("")
+    both.start()
+    assert both.ours.ike_sas() == []
+    both.ours.swanctl.configure(
+        text
+        + 'secrets {\n  ike-other {\n    id = "other.example.org"\n    secret = "something for the weekend"\n  }\n}\n'
+        + "pools {\n  clients {\n    addrs = 10.77.0.0/24\n    dns = 10.10.0.1\n  }\n}\n"
+    )
+    loaded = swanctl(both.ours, "--load-all").text
+    assert "successfully loaded 1 connections, 0 unloaded" in loaded
+    assert "successfully loaded 1 pools, 0 unloaded" in loaded
+    both.ours.initiate("net")
+    hosts_reach_each_other(both)
+    both.ours.swanctl.configure("")
+    assert "unloaded" in swanctl(both.ours, "--load-all").text
+    with both.ours.session() as session:
+        assert session.get_conns()["conns"] == []
+        assert session.get_shared()["keys"] == []
+        assert session.get_pools({}) == {}
+    assert both.ours.children() == ["net"], "an SA outlives its connection's configuration"
