@@ -48,6 +48,7 @@ class ChildSa:
         "config",
         "esn",
         "expires_at",
+        "heir",
         "initiator",
         "installed_at",
         "local_ts",
@@ -85,6 +86,8 @@ class ChildSa:
         self.state = ChildState.INSTALLED
         self.successor: int | None = None
         """The CHILD_SA that replaces this one once it is deleted."""
+        self.heir: int | None = None
+        """One of another IKE SA, which waits for this one to go: the peer reauthenticates."""
         self.sends = False
         self.takes_over_at: float | None = None
         """When to look again whether it can be sent on in the place of one of another IKE SA."""

@@ -80,6 +80,7 @@ class Setup:
         "peer_hashes",
         "peer_signs_pss",
         "ppk_agreed",
+        "raw_key_asked",
         "redirected_from",
         "restarts",
         "rounds",
@@ -113,6 +114,7 @@ class Setup:
         self.peer_hashes: tuple[SignatureHash, ...] = ()
         self.peer_signs_pss = False
         self.authorities_asked: tuple[bytes, ...] | None = None
+        self.raw_key_asked = False
         self.candidates: tuple[Connection, ...] = ()
         self.lost: list[AttemptLost] = []
         self.wanted: list[tuple[Child, Packet | None]] = []
@@ -619,10 +621,13 @@ class IkeSa:
         """It is gone: tell the data plane."""
         child = self.children.pop(child_id, None)
         if child is not None:
-            heir = self.core.by_child.get(child.successor) if child.successor is not None else None
-            if heir is not None and child.successor is not None:
+            successor = self.children.get(child.successor) if child.successor is not None else None
+            if successor is not None:
                 # Whoever deletes it has the replacement in place (RFC 7296 section 2.8).
-                heir.take_over(heir.children[child.successor])
+                self.use_outbound(successor)
+            other = self.core.by_child.get(child.heir) if child.heir is not None else None
+            if other is not None and child.heir is not None:
+                other.take_over(other.children[child.heir])
             self.core.by_child.pop(child_id, None)
             self.core.emit(
                 ChildSaDeleted(self.ike_id, child_id, self.settings.name, child.config.name, reason),
@@ -645,8 +650,7 @@ class IkeSa:
         if self.reopens:
             reauth.reopen(self, now, peer_deletes=reason == "peer-deleted")
         for child in self.children.values():
-            if child.successor in self.children:
-                child.successor = None
+            child.successor = None
         for child_id in list(self.children):
             self.drop_child(child_id, reason if reason in ("dead", "rekeyed") else "ike-deleted")
         for task in self._all_tasks():

@@ -270,10 +270,10 @@ def hold_back(sa: IkeSa, child: ChildSa, now: float) -> None:
             if (
                 old.sends
                 and old.is_current
-                and old.successor not in sa.core.by_child
+                and old.heir not in sa.core.by_child
                 and (set(old.local_ts), set(old.remote_ts)) == (set(child.local_ts), set(child.remote_ts))
             ):
-                old.successor = child.child_id
+                old.heir = child.child_id
                 child.takes_over_at = now + LOOK_AGAIN
                 return
 
