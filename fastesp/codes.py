@@ -386,7 +386,7 @@ CERTIFICATES: Mapping[str, Code] = {
     ),
     "cert-status-stale": Code(
         "what vouches for the certificate is out of date",
-        "revocation = strict (or ifuri) asks for a current revocation list or OCSP answer, and the only one has run out.",
+        "revocation = strict (or ifuri) asks for a current revocation list or OCSP answer, and the one there is ran out.",
         "see that the authority issues its list in time and that it can be fetched; compare the clocks",
     ),
     "cert-url-malformed": Code(

@@ -13,6 +13,8 @@ import secrets
 from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import UTC, datetime
 
+from cryptography.x509 import CertificateRevocationList
+
 from .config import Connection
 from .credentials import Credentials
 from .errors import LocalError, PeerError, SilentDrop
@@ -209,6 +211,10 @@ class Endpoint:
             sa = self._core.by_id.get(ike_id)
             if sa is not None:
                 sa.looked_up(question, now)
+
+    def fetched_crls(self) -> Sequence[CertificateRevocationList]:
+        """Revocation lists that were looked up and are kept."""
+        return self._core.lookups.kept_crls
 
     def forget_lookups(self, kinds: Container[Kind]) -> None:
         """Drop what was looked up and kept, so that it is asked for anew when it is next needed."""

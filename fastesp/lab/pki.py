@@ -12,6 +12,8 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsag
 
 from fastesp.pki import Certified, Extensions, certify, make_key, parse_name, revoke
 
+__all__ = ["Authority", "Certified", "SwanctlDirectory", "published"]
+
 DAY = datetime.timedelta(days=1)
 
 

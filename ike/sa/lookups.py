@@ -135,6 +135,11 @@ class Lookups:
 
     # What is known.
 
+    @property
+    def kept_crls(self) -> Sequence[x509.CertificateRevocationList]:
+        """All lists that were fetched and are kept."""
+        return list(self._crls.values())
+
     def crls(self, issuer: x509.Certificate) -> Sequence[x509.CertificateRevocationList]:
         """See :class:`ike.crypto.revocation.Evidence`."""
         name = issuer.subject.public_bytes()

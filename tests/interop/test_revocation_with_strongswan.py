@@ -90,6 +90,9 @@ def test_a_crl_that_both_fetch_vouches_for_both(bed: Bed, initiator: str) -> Non
     bed.comes_up(initiator)
     for site in (bed.both.sites.a, bed.both.sites.b):
         assert bed.web.asked_by(site.outer) == ["/ca.crl"]
+    with bed.both.ours.session() as session:
+        (listed,) = list(session.list_certs({"type": "X509_CRL"}))
+    assert listed["data"] == bed.web.pages["/ca.crl"]
 
 
 @ROLES

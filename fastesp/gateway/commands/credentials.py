@@ -173,7 +173,7 @@ async def list_certs(gateway: Gateway, request: Request) -> Mapping[str, object]
                 continue
             await request.stream("list-cert", view)
     if kind in ("ANY", "X509_CRL") and not subject:
-        for crl in gateway.vault.crls():
+        for crl in (*gateway.vault.crls(), *gateway.endpoint.fetched_crls()):
             await request.stream("list-cert", {"type": "X509_CRL", "data": crl.public_bytes(Encoding.DER)})
     return {}
 
