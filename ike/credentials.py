@@ -35,8 +35,8 @@ class Credentials(Protocol):
         """Post-quantum preshared keys (RFC 8784), each with the PPK_IDs that it is for."""
         ...
 
-    def private_key_for(self, certificate: Certificate) -> PrivateKey | None:
-        """The private key of a certificate of ours."""
+    def private_key_for(self, owner: Certificate | bytes) -> PrivateKey | None:
+        """The private key of a certificate or raw public key (SubjectPublicKeyInfo) of ours."""
         ...
 
     def certificates(self) -> Sequence[Certificate]:
@@ -133,9 +133,9 @@ class CredentialStore:
         """See :class:`Credentials`."""
         return self.post_quantum
 
-    def private_key_for(self, certificate: Certificate) -> PrivateKey | None:
+    def private_key_for(self, owner: Certificate | bytes) -> PrivateKey | None:
         """See :class:`Credentials`."""
-        return self._keys.get(public_key_bytes(certificate))
+        return self._keys.get(owner if isinstance(owner, bytes) else public_key_bytes(owner))
 
     def certificates(self) -> Sequence[Certificate]:
         """See :class:`Credentials`."""

@@ -52,9 +52,9 @@ class Vault:
         """See :class:`ike.credentials.Credentials`."""
         return self._all.ppks()
 
-    def private_key_for(self, certificate: Certificate) -> PrivateKey | None:
+    def private_key_for(self, owner: Certificate | bytes) -> PrivateKey | None:
         """See :class:`ike.credentials.Credentials`."""
-        return self._all.private_key_for(certificate) or self._file.private_key_for(certificate)
+        return self._all.private_key_for(owner) or self._file.private_key_for(owner)
 
     def certificates(self) -> Sequence[Certificate]:
         """See :class:`ike.credentials.Credentials`."""

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 from cryptography.x509 import Certificate
 
-from ..auth.pubkey import Proof, pubkey_auth, read_certificates, verify_pubkey, verify_raw_key
-from ..config import AuthRound
+from ..auth.pubkey import Proof, pubkey_auth, read_certificates, verify_pubkey
+from ..config import AuthRound, SendCert
 from ..credentials import PrivateKey
 from ..crypto.signature_policy import SignaturePolicy
 from ..crypto.x509 import Trust, certificate_has, has_issued, spki_hash
 from ..errors import LocalError
 from ..wire.constants import CertEncoding
 from ..wire.message import Message
-from ..wire.payloads import AuthPayload, CertPayload, Payload
-from . import hash_and_url
+from ..wire.payloads import AuthPayload, CertPayload, CertRequestPayload, Payload
+from . import hash_and_url, raw_keys
 from .lookups import Awaiting
 
 if TYPE_CHECKING:
@@ -36,13 +36,30 @@ def _policy(text: str) -> SignaturePolicy:
 # Ours.
 
 
+def note_requests(sa: IkeSa, message: Message) -> None:
+    """What the peer asks for in its CERTREQ payloads, one an encoding or more (RFC 7296 section 3.7)."""
+    setup, requests = sa.in_setup, message.all(CertRequestPayload)
+    lists = [request.authorities for request in requests if request.encoding != CertEncoding.RAW_PUBLIC_KEY]
+    setup.authorities_asked = tuple(authority for one in lists for authority in one) if lists else None
+    setup.raw_key_asked = len(lists) < len(requests)
+
+
 def sign(sa: IkeSa, round_: AuthRound, octets: bytes) -> tuple[list[Payload], AuthPayload]:
-    """The chain from our certificate to below its CA, and AUTH. Raises :class:`LocalError` where a key is missing."""
-    certificate, key = _own(sa, round_)
+    """What shows our key, as ``send_cert`` says, and AUTH. Raises :class:`LocalError` where a key is missing.
+
+    It is the chain from our certificate to below its CA, or the key itself where the section names no certificate.
+    """
     setup = sa.in_setup
+    if round_.pubkeys and not round_.certs:
+        shown, key = raw_keys.own(sa, round_)
+        asked = setup.raw_key_asked
+    else:
+        certificate, key = _own(sa, round_)
+        shown = [*hash_and_url.outgoing(sa, _chain(sa, certificate))]
+        asked = setup.authorities_asked is not None
     auth = pubkey_auth(key, octets, setup.peer_hashes or None, _policy(round_.auth_detail), pss=setup.peer_signs_pss)
-    chain = _chain(sa, certificate)
-    return [*hash_and_url.outgoing(sa, chain)], auth
+    send = sa.settings.send_cert
+    return shown if send is SendCert.ALWAYS or (send is SendCert.IF_ASKED and asked) else [], auth
 
 
 def _own(sa: IkeSa, round_: AuthRound) -> tuple[Certificate, PrivateKey]:
@@ -117,11 +134,10 @@ def verify(sa: IkeSa, round_: AuthRound, message: Message, auth: AuthPayload, oc
     credentials, hashes = sa.core.credentials, sa.in_setup.peer_hashes or None
     payloads = message.all(CertPayload)
     policy = _policy(round_.auth_detail)
-    raw = next((p for p in payloads if p.encoding == CertEncoding.RAW_PUBLIC_KEY), None)
-    if raw is not None and round_.pubkeys:
-        return _signed(sa, verify_raw_key(auth, octets, raw.data, round_.pubkeys, policy, peer_hashes=hashes))
     payloads, bundles = hash_and_url.incoming(sa, payloads)
     chain = read_certificates(payloads)
+    if round_.pubkeys and not (chain and round_.certs):
+        return _signed(sa, raw_keys.verify(sa, round_, payloads, chain, auth, octets, policy))
     if not chain:
         # A peer that sends none may be known: what the connection names, else a certificate with its identity.
         known = [*round_.certs, *credentials.certificates()]

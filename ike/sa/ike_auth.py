@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 from ..config import AuthRound, Connection, Unique
 from ..errors import PeerError
 from ..records import Failure, Refused
-from ..wire.constants import CertEncoding, ExchangeType, NotifyType, PayloadType
+from ..wire.constants import ExchangeType, NotifyType, PayloadType
 from ..wire.identity import Identity
 from ..wire.message import Message
-from ..wire.payloads import AuthPayload, CertRequestPayload, IdPayload, NotifyPayload, Payload
+from ..wire.payloads import AuthPayload, IdPayload, NotifyPayload, Payload
 from . import (
     agreements,
     candidates,
+    certificates,
     first_child,
     hash_and_url,
     mobike,
@@ -55,12 +56,7 @@ class Authenticate(Task):
         named = _expect(sa)
         if progress.ours:
             return ExchangeType.IKE_AUTH, show(sa, named) if rounds.our_next(sa) is not None else []
-        hashes = proof.authority_hashes(sa, [sa.settings])
-        asking = uniqueness.announce(sa)
-        if hashes:
-            asking.append(CertRequestPayload(CertEncoding.X509_SIGNATURE, hashes))
-            asking += hash_and_url.announce(sa)
-        payloads = show(sa, [*asking, *named])
+        payloads = show(sa, [*uniqueness.announce(sa), *proof.requests(sa, [sa.settings]), *named])
         payloads += [*agreements.announce(sa, now), *resumption.wish(sa)]
         if progress.multiple:
             payloads.append(rounds.announcement())
@@ -147,8 +143,7 @@ def answer(sa: IkeSa, turn: Turn) -> list[Payload]:
     message, setup = turn.message, sa.in_setup
     setup.rounds.request = message
     rounds.note_announcement(sa, message)
-    request = message.one(CertRequestPayload)
-    setup.authorities_asked = request.authorities if request is not None else None
+    certificates.note_requests(sa, message)
     hash_and_url.note(sa, message)
     _hear(sa, message)
     mobike.check_no_nats(message, sa.path)

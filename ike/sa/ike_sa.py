@@ -592,10 +592,10 @@ class IkeSa:
     def moved(self, path: Path) -> None:
         """The peer is authenticated at another address or port."""
         if path != self.path:
-            self.path = path
+            old, self.path = self.path, path
             if self.roaming is not None:
                 self.roaming.used = (path, self.udp_encap)
-            self.core.emit(PathChanged(self.ike_id, path, self.udp_encap))
+            self.core.emit(PathChanged(self.ike_id, path, self.udp_encap, old))
 
     def failed(self, failure: Failure, exchange: ExchangeType) -> None:
         """Report a failed negotiation: exactly one record each."""

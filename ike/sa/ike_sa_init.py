@@ -14,10 +14,10 @@ from ..crypto.secret import Secret
 from ..errors import LocalError, PeerError
 from ..events import AttemptLost, Path
 from ..records import Failure, Refused, place
-from ..wire.constants import CertEncoding, ExchangeType, NotifyType, SignatureHash
+from ..wire.constants import ExchangeType, NotifyType, SignatureHash
 from ..wire.message import Message
-from ..wire.payloads import CertRequestPayload, KePayload, NoncePayload, NotifyPayload, Payload, SaPayload, Transform
-from . import hash_and_url, nat, ppk, proof, redirect, rounds
+from ..wire.payloads import KePayload, NoncePayload, NotifyPayload, Payload, SaPayload, Transform
+from . import certificates, hash_and_url, nat, ppk, proof, redirect, rounds
 from .features import Feature
 from .ike_intermediate import ask_on
 from .select import by_addresses, by_proposals
@@ -136,11 +136,7 @@ def answer(sa: IkeSa, turn: Turn) -> list[Payload]:
 
 def _answered_abilities(sa: IkeSa, connection: Connection) -> list[Payload]:
     """What the initiator announced and we can do too; childless is ours to offer (RFC 6023 section 3)."""
-    payloads: list[Payload] = [rounds.announcement()]
-    hashes = proof.authority_hashes(sa, sa.in_setup.candidates)
-    if hashes:
-        payloads.append(CertRequestPayload(CertEncoding.X509_SIGNATURE, hashes))
-        payloads += hash_and_url.announce(sa)
+    payloads: list[Payload] = [rounds.announcement(), *proof.requests(sa, sa.in_setup.candidates)]
     if Feature.FRAGMENTATION in sa.features:
         payloads.append(NotifyPayload(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED))
     if sa.in_setup.peer_hashes:
@@ -316,8 +312,7 @@ def take_answer(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
     setup.nonce_r = nonce.data
     setup.first_response = message.raw
     sa.spi_r = message.header.spi_r
-    request = message.one(CertRequestPayload)
-    setup.authorities_asked = request.authorities if request is not None else None
+    certificates.note_requests(sa, message)
     hash_and_url.note(sa, message)
     note_abilities(sa, message, sa.settings)
     rounds.note_announcement(sa, message)

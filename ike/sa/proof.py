@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from ..auth.octets import auth_octets
 from ..auth.psk import shared_key_auth, verify_shared_key
-from ..config import AuthRound, Connection, SendCert
+from ..config import AuthRound, Connection
 from ..crypto.keys import IkeKeys, prf_of
 from ..crypto.secret import Secret
 from ..errors import LocalError, PeerError
 from ..records import Failure, Refused
-from ..wire.constants import AuthMethod, NotifyType, PayloadType
+from ..wire.constants import AuthMethod, CertEncoding, NotifyType, PayloadType
 from ..wire.message import Message
-from ..wire.payloads import AuthPayload, IdPayload, Payload
-from . import certificates
+from ..wire.payloads import AuthPayload, CertRequestPayload, IdPayload, Payload
+from . import certificates, hash_and_url, raw_keys
 from .rounds import of_side
 from .select import method_allowed, secret_place
 
@@ -53,18 +53,14 @@ def prove(sa: IkeSa, round_: AuthRound, identity: IdPayload, keys: IkeKeys) -> t
 
     ``keys`` are those of the IKE SA, or what a PPK makes of them.
     """
-    connection = sa.settings
     octets = _octets(sa, identity, keys, initiators=sa.initiator)
     if uses_certificates(round_):
-        chain, auth = certificates.sign(sa, round_, octets)
-        asked = sa.in_setup.authorities_asked is not None
-        send = connection.send_cert is SendCert.ALWAYS or (connection.send_cert is SendCert.IF_ASKED and asked)
-        return (list(chain) if send else []), auth
+        return certificates.sign(sa, round_, octets)
     number = prf_of(sa.suite)
     if round_.auth == "null":
         return [], shared_key_auth(number, keys.sk_pi if sa.initiator else keys.sk_pr, octets, AuthMethod.NULL)
     if round_.auth != "psk":
-        raise LocalError("auth-method-unknown", f"connections.{connection.name}.local: auth = {round_.auth}")
+        raise LocalError("auth-method-unknown", f"connections.{sa.settings.name}.local: auth = {round_.auth}")
     if sa.local_id is None or sa.remote_id is None:
         raise RuntimeError("a shared key is looked up by identities")
     secret = sa.core.credentials.shared_key(sa.local_id, sa.remote_id)
@@ -164,7 +160,14 @@ def _verify_psk(sa: IkeSa, auth: AuthPayload, octets: bytes) -> None:
         ) from None
 
 
-def authority_hashes(sa: IkeSa, connections: Sequence[Connection]) -> tuple[bytes, ...]:
-    """What to put into CERTREQ for peers of these connections; empty: send none (RFC 7296 section 3.7)."""
+def requests(sa: IkeSa, connections: Sequence[Connection]) -> list[Payload]:
+    """CERTREQ for peers of these connections, one an encoding that would serve (RFC 7296 section 3.7, RFC 7670)."""
     sections = [section for c in connections if c.send_certreq for section in of_side(c.remote)]
-    return certificates.authority_hashes(sa, [section for section in sections if uses_certificates(section)])
+    sections = [section for section in sections if uses_certificates(section)]
+    raw = raw_keys.asking(sections)
+    hashes = certificates.authority_hashes(
+        sa, [section for section in sections if section.certs or not section.pubkeys]
+    )
+    if not hashes:
+        return raw
+    return [CertRequestPayload(CertEncoding.X509_SIGNATURE, hashes), *hash_and_url.announce(sa), *raw]
