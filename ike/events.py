@@ -168,10 +168,14 @@ class ChildSaDeleted:
 
 @dataclass(frozen=True, slots=True)
 class IkeSaRekeyed:
-    """The IKE SA goes on under ``new_ike_id``, which owns its CHILD_SAs from now on."""
+    """The IKE SA goes on under ``new_ike_id``, which owns its CHILD_SAs from now on.
+
+    ``rekey_at`` is when its own timer would have rekeyed it, where it has not done so.
+    """
 
     ike_id: int
     new_ike_id: int
+    rekey_at: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,11 +223,12 @@ class IkeSaDeleted:
 
 @dataclass(frozen=True, slots=True)
 class PathChanged:
-    """The peer moved (NAT rebinding, MOBIKE): move the data plane's SAs of this IKE SA with it."""
+    """The peer moved (NAT rebinding, MOBIKE), or we did: move the data plane's SAs of this IKE SA too."""
 
     ike_id: int
     path: Path
     udp_encap: bool
+    old: Path
 
 
 class LookupSource(Enum):

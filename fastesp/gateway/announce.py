@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Protocol
 
-from ike.events import ChildSaDeleted, IkeSaDeleted, PathChanged
+from ike.events import ChildSaDeleted, IkeSaDeleted, IkeSaRekeyed, PathChanged
 from ike.status import IkeSaInfo
 
 from .commands.views import View, child_view, ike_view
@@ -56,22 +57,24 @@ class Announcer:
             view = {**ike_view(ike, self._clock()), "state": "DELETING", "reason": event.reason}
             self._sink.emit("ike-updown", {ike.connection: view})
 
-    def ike_rekeyed(self, old_id: int, new_id: int) -> None:
-        """``ike-rekey``."""
-        old, new = self._wanted("ike-rekey", old_id), self._wanted("ike-rekey", new_id)
+    def ike_rekeyed(self, event: IkeSaRekeyed) -> None:
+        """``ike-rekey``: the old one as it was until then."""
+        old, new = self._wanted("ike-rekey", event.ike_id), self._wanted("ike-rekey", event.new_ike_id)
         if old is not None and new is not None:
+            # Who initiates the new one has been rekeying; the other side's answer ends it at once.
+            before = replace(old, state="REKEYING" if new.initiator else "ESTABLISHED", rekey_at=event.rekey_at)
             now = self._clock()
-            self._sink.emit("ike-rekey", {old.connection: {"old": ike_view(old, now), "new": ike_view(new, now)}})
+            self._sink.emit("ike-rekey", {old.connection: {"old": ike_view(before, now), "new": ike_view(new, now)}})
 
     def ike_moved(self, event: PathChanged) -> None:
-        """``ike-update``: the new addresses in strongSwan's keys."""
+        """``ike-update``: the new addresses, and the IKE SA as it was until then."""
         if (ike := self._wanted("ike-update", event.ike_id)) is not None:
             message: View = {
                 "local-host": str(event.path.local),
                 "local-port": str(event.path.local_port),
                 "remote-host": str(event.path.remote),
                 "remote-port": str(event.path.remote_port),
-                ike.connection: ike_view(ike, self._clock()),
+                ike.connection: ike_view(replace(ike, path=event.old), self._clock()),
             }
             self._sink.emit("ike-update", message)
 

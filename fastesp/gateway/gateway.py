@@ -279,7 +279,7 @@ class Gateway:
             self._count(new.connection, "ike-rekey-init" if new.initiator else "ike-rekey-resp")
         self.starter.rekeyed(event.ike_id, event.new_ike_id)
         self.logbook.say("IKE", 1, f"IKE SA [{event.ike_id}] goes on as [{event.new_ike_id}]", ike_id=event.new_ike_id)
-        self._tell(lambda to: to.ike_rekeyed(event.ike_id, event.new_ike_id))
+        self._tell(lambda to: to.ike_rekeyed(event))
 
     def _on_reauthenticating(self, event: IkeSaReauthenticating) -> None:
         how = "beside it" if event.make_before_break else "after it"

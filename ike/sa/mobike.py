@@ -339,10 +339,10 @@ def use(sa: IkeSa) -> None:
     """The data plane shall use the path of the IKE SA."""
     roaming, now_used = sa.roaming, (sa.path, sa.udp_encap)
     if roaming is not None and roaming.used != now_used:
-        roaming.used = now_used
+        (old, _), roaming.used = roaming.used, now_used
         for child in sa.children.values():
             child.udp_encap = sa.udp_encap
-        sa.core.emit(PathChanged(sa.ike_id, *now_used))
+        sa.core.emit(PathChanged(sa.ike_id, *now_used, old))
 
 
 # What the peer says.

@@ -135,12 +135,12 @@ def adopt(sa: IkeSa, new: IkeSa, now: float) -> None:
     resumption.hand_over(sa, new)
     sa.children = {}
     sa.tasks = []
-    sa.rekey_at = sa.expires_at = None
+    rekey_at, sa.rekey_at, sa.expires_at = sa.rekey_at, None, None
     sa.core.unidentify(sa)
     sa.core.identify(new)
     sa.enter(State.REKEYED)
     sa.gone_at = now + sa.core.timing.delete_timeout
-    sa.core.emit(IkeSaRekeyed(sa.ike_id, new.ike_id))
+    sa.core.emit(IkeSaRekeyed(sa.ike_id, new.ike_id, rekey_at))
     new.go_on(now)
 
 
