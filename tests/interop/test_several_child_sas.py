@@ -33,12 +33,20 @@ def gateways(lab: Lab) -> tuple[Sites, OurGateway, OurGateway]:
     return sites, ends[0], ends[1]
 
 
+def children(gateway: OurGateway) -> list[tuple[int, ChildSa]]:
+    """What is installed, by number; 0 is the first one."""
+    found = [child for sa in gateway.ike_sas() for child in sa.children]
+    return sorted(((int(child.raw.get("cpu", b"0")), child) for child in found), key=lambda pair: pair[0])
+
+
 def by_number(gateway: OurGateway) -> dict[int, ChildSa]:
-    """What is installed; 0 is the first one."""
-    children = [child for sa in gateway.ike_sas() for child in sa.children]
-    numbered = {int(child.raw.get("cpu", b"0")): child for child in children}
-    assert len(numbered) == len(children)
-    return numbered
+    """The same, where there is one of each."""
+    return dict(children(gateway))
+
+
+def wait_for(gateway: OurGateway, *numbers: int) -> None:
+    """Until these are installed, and no others."""
+    wait_until(lambda: tuple(n for n, _ in children(gateway)) == numbers, f"CHILD_SAs {numbers}", 20.0)
 
 
 def exchange(sites: Sites) -> None:
@@ -61,7 +69,7 @@ def test_flows_between_two_sites_use_all_of_them(gateways: tuple[Sites, OurGatew
     sites, a, b = gateways
     assert ping(sites.a.host, sites.b.host_address).received == 3
     for gateway in (a, b):
-        wait_until(lambda: set(by_number(gateway)) == {0, 1, 2, 3}, "four CHILD_SAs", 20.0)  # noqa: B023
+        wait_for(gateway, 0, 1, 2, 3)
     before = {gateway: by_number(gateway) for gateway in (a, b)}
     exchange(sites)
     for gateway in (a, b):
@@ -78,17 +86,20 @@ def test_traffic_goes_on_while_one_after_another_is_rekeyed_and_deleted(
 ) -> None:
     sites, a, b = gateways
     assert ping(sites.a.host, sites.b.host_address).received == 3
-    wait_until(lambda: set(by_number(a)) == {0, 1, 2, 3}, "four CHILD_SAs", 20.0)
-    first = by_number(a)[2].spi_in
+    for gateway in (a, b):
+        wait_for(gateway, 0, 1, 2, 3)
+    old = by_number(a)[2].spi_in
+    theirs = next(child for child in by_number(b).values() if child.spi_out == old)
     with b.session() as session:
-        session.rekey(
-            {"child-id": by_number(b)[next(n for n, c in by_number(b).items() if c.spi_out == first)].unique_id}
-        )
-    wait_until(lambda: set(by_number(a)) == {0, 1, 2, 3} and by_number(a)[2].spi_in != first, "a rekeyed one", 20.0)
+        session.rekey({"child-id": theirs.unique_id})
+    wait_until(lambda: old not in {child.spi_in for _, child in children(a)}, "the end of the old one", 20.0)
+    for gateway in (a, b):
+        wait_for(gateway, 0, 1, 2, 3)
     exchange(sites)
+    left = [0, 1, 2, 3]
     for number in (1, 2, 3):
         with a.session() as session:
             list(session.terminate({"child-id": by_number(a)[number].unique_id}))
-        wait_until(lambda: number not in by_number(a), "its end", 20.0)  # noqa: B023
+        left.remove(number)
+        wait_for(a, *left)
         exchange(sites)
-    wait_until(lambda: set(by_number(a)) == set(by_number(b)) == {0}, "the first one alone", 20.0)

@@ -1,4 +1,4 @@
-"""Narrowing beside a model that counts each packet of a small world (RFC 7296 section 2.9, RFC 4301 section 4.4.1.1)."""
+"""Narrowing beside a model that counts the packets of a small world (RFC 7296 section 2.9, RFC 4301 section 4.4.1)."""
 
 from __future__ import annotations
 
