@@ -61,8 +61,8 @@ def _round(section: Values, side: str, source: CertificateSource, problems: Prob
     anchors = tuple(found for item in cacerts if (found := source.certificate(item, "x509ca")) is not None)
     keys = tuple(key for item in section.items("pubkeys") if (key := source.public_key(item)) is not None)
     of_certificates = ("certs", "cacerts", "pubkeys", "ca_id", "cert_policy", "revocation")
-    if auth:
-        _unused(section, auth, ("eap_id", "aaa_id", *(() if auth == "pubkey" else of_certificates)), problems)
+    if auth not in ("", "pubkey"):
+        _unused(section, auth, of_certificates, problems)
     if side == "remote" and chosen and anchors:
         hint = "certs alone decides: remove cacerts"
         problems.warn(section.place("cacerts"), "'certs' already names the only certificates accepted", hint)
@@ -70,7 +70,6 @@ def _round(section: Values, side: str, source: CertificateSource, problems: Prob
         auth=auth,
         auth_detail=detail,
         id=section.get("id"),
-        eap_id=section.get("eap_id"),
         certs=chosen,
         cacerts=anchors,
         ca_id=section.get("ca_id"),

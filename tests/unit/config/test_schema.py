@@ -86,6 +86,8 @@ def test_every_literal_default_is_a_value_of_its_key() -> None:
         ("connections.c", "mediation = yes"),
         ("connections.c", "mediated_by = x"),
         ("connections.c.local", "xauth_id = x"),
+        ("connections.c.local", "aaa_id = x"),
+        ("connections.c.remote", "eap_id = %any"),
         ("connections.c.remote", "groups = x"),
         ("connections.c.local.cert-1", "handle = 42"),
         ("connections.c.children.x", "mode = beet"),
