@@ -386,7 +386,7 @@ CERTIFICATES: Mapping[str, Code] = {
     ),
     "cert-status-stale": Code(
         "what vouches for the certificate is out of date",
-        "revocation = strict (or ifuri) asks for a current revocation list or OCSP answer, and the one there is ran out.",
+        "revocation = strict (or ifuri) asks for a current revocation list or OCSP answer; the one there is ran out.",
         "see that the authority issues its list in time and that it can be fetched; compare the clocks",
     ),
     "cert-url-malformed": Code(
@@ -414,8 +414,8 @@ CERTIFICATES: Mapping[str, Code] = {
     ),
     "cert-policy": Code(
         "a certificate policy is missing",
-        "cert_policy asks for an OID that the peer's chain does not have.",
-        "correct cert_policy, or issue a certificate with that policy",
+        "cert_policy, or a CA by its policy constraints, asks for an OID that the peer's chain does not have.",
+        "correct cert_policy, or issue the chain's certificates with that policy",
     ),
     "cert-critical-extension": Code(
         "an extension that may not be ignored",

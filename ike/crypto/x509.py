@@ -23,6 +23,7 @@ from ..errors import PeerError
 from ..wire.constants import IdType, NotifyType
 from ..wire.identity import MATCH_PERFECT, Identity
 from .name_constraints import refused_name, subject_alternative_names
+from .policies import policies_of
 from .revocation import Evidence, Standing, crl_uris, ocsp_uris, standing_of
 from .signature_policy import ANY_SIGNATURE, HASH_WORDS, PublicKey, SignaturePolicy, key_kind
 
@@ -41,13 +42,15 @@ _HANDLED = frozenset(
         ExtensionOID.ISSUER_ALTERNATIVE_NAME,
         ExtensionOID.NAME_CONSTRAINTS,
         ExtensionOID.CERTIFICATE_POLICIES,
+        ExtensionOID.POLICY_CONSTRAINTS,
+        ExtensionOID.POLICY_MAPPINGS,
+        ExtensionOID.INHIBIT_ANY_POLICY,
         ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
         ExtensionOID.SUBJECT_KEY_IDENTIFIER,
         ExtensionOID.CRL_DISTRIBUTION_POINTS,
         ExtensionOID.AUTHORITY_INFORMATION_ACCESS,
     )
 )
-_ANY_POLICY = "2.5.29.32.0"
 _IKE_PURPOSES = frozenset(
     (
         ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
@@ -127,12 +130,13 @@ class Trust:
             try:
                 for position in range(len(path)):
                     self._judge(path, position)
+                policies = _check_policies(path)
             except PeerError as error:
                 failure = failure or error
                 continue
             key = leaf.public_key()
             assert isinstance(key, SPKI_TYPES)
-            return Verified(leaf, path, key, _policies(path))
+            return Verified(leaf, path, key, policies)
         raise failure or search.failure or _untrusted((leaf,), forged=False)
 
     def _judge(self, path: tuple[x509.Certificate, ...], position: int) -> None:
@@ -322,15 +326,15 @@ def _check_authority(path: tuple[x509.Certificate, ...], position: int) -> None:
             )
 
 
-def _policies(path: tuple[x509.Certificate, ...]) -> frozenset[str]:
-    """RFC 5280 section 6.1.2 (a) without mappings, which could only widen the set."""
-    holding: frozenset[str] | None = None
-    for certificate in path[:-1] or path:
-        extension = _extension(certificate, x509.CertificatePolicies)
-        own = frozenset(policy.policy_identifier.dotted_string for policy in extension or ())
-        if _ANY_POLICY not in own:
-            holding = own if holding is None else holding & own
-    return frozenset((_ANY_POLICY,)) if holding is None else holding
+def _check_policies(path: tuple[x509.Certificate, ...]) -> frozenset[str]:
+    policies, demands = policies_of(path)
+    if demands is not None:
+        raise _refuse(
+            "cert-policy",
+            f"'{_subject(demands)}' demands a certificate policy that holds along the whole path, and none does",
+            "issue the certificates below it with a policy in common",
+        )
+    return policies
 
 
 def is_sound(certificate: x509.Certificate) -> bool:

@@ -186,8 +186,7 @@ def test_an_unknown_critical_extension_is_refused_and_an_uncritical_one_is_not()
         refused("cert-critical-extension", ROOT.issue("CN=site-b", extensions=[(strange, True)]))
     )
     assert trust().validate(chain(ROOT.issue("CN=site-b", extensions=[(strange, False)])))
-    constraints = x509.PolicyConstraints(0, None)
-    middle = ROOT.issue("CN=m", ca=True, extensions=[(constraints, True)])
+    middle = ROOT.issue("CN=m", ca=True, extensions=[(strange, True)])
     refused("cert-critical-extension", middle.issue("CN=site-b"), middle)
 
 
@@ -343,6 +342,44 @@ def test_policies_hold_where_the_whole_path_has_them():
     silent = ROOT.issue("CN=m", ca=True)
     leaf = silent.issue("CN=site-b", extensions=[policies("1.2.3")])
     assert trust().validate(chain(leaf, silent)).policies == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("required", "links", "leaf", "good"),
+    [
+        (0, [["1.2.3"]], ["1.2.3"], True),
+        (0, [["1.2.3"]], [], False),
+        (0, [["1.2.3"]], ["1.2.4"], False),
+        (0, [["2.5.29.32.0"]], ["1.2.4"], True),
+        (1, [[]], [], False),
+        (2, [[]], [], False),
+        (3, [[]], [], True),
+        (3, [[], []], [], False),
+        (4, [[], []], [], True),
+        (None, [[]], [], True),
+    ],
+)
+def test_a_ca_may_demand_a_policy_of_all_below_it(required, links, leaf, good):
+    """``requireExplicitPolicy`` counts certificates that may come before the demand holds, the last one with them."""
+    demand = x509.PolicyConstraints(required, 0 if required is None else None)
+    last = root = issue("CN=root", ca=True, extensions=[(demand, True)])
+    path = []
+    for number, oids in enumerate(links):
+        last = last.issue(f"CN={number}", ca=True, extensions=[policies(*oids)] if oids else [])
+        path.append(last)
+    end = last.issue("CN=site-b", extensions=[policies(*leaf)] if leaf else [])
+    if good:
+        assert trust(root).validate(chain(end, *path))
+    else:
+        assert "'CN=root' demands" in str(refused("cert-policy", end, *path, using=trust(root)))
+
+
+@pytest.mark.parametrize(("skip", "holds"), [(0, False), (1, True), (2, True)])
+def test_a_ca_may_stop_any_policy_from_standing_for_all(skip, holds):
+    inhibit = (x509.InhibitAnyPolicy(skip), True)
+    middle = ROOT.issue("CN=m", ca=True, extensions=[policies("1.2.3"), inhibit])
+    leaf = middle.issue("CN=site-b", extensions=[policies("2.5.29.32.0")])
+    assert trust().validate(chain(leaf, middle)).policies == ({"1.2.3"} if holds else frozenset())
 
 
 # Revocation.
