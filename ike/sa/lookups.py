@@ -142,12 +142,14 @@ class Lookups:
 
     def crls(self, issuer: x509.Certificate) -> Sequence[x509.CertificateRevocationList]:
         """See :class:`ike.crypto.revocation.Evidence`."""
+        if not self._crls:
+            return ()
         name = issuer.subject.public_bytes()
         return [crl for (of, _), crl in self._crls.items() if of == name]
 
     def ocsp(self, certificate: x509.Certificate, issuer: x509.Certificate) -> OcspAnswer | None:
         """See :class:`ike.crypto.revocation.Evidence`."""
-        answer = self._answers.get(_status_key(certificate, issuer))
+        answer = self._answers.get(_status_key(certificate, issuer)) if self._answers else None
         return answer if answer is not None and answer.until >= self._wall_clock() else None
 
     def bundle(self, digest: bytes) -> Bundle | None:
@@ -156,7 +158,7 @@ class Lookups:
 
     def is_published(self, certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
         """See :class:`ike.crypto.revocation.Evidence`."""
-        return any(question.places for question in self._questions(certificate, issuer))
+        return any(self._places_of(certificate, issuer))
 
     def attempts(self, certificate: x509.Certificate, issuer: x509.Certificate) -> str:
         """See :class:`ike.crypto.revocation.Evidence`."""
@@ -178,7 +180,7 @@ class Lookups:
 
         A responder is asked even where a list vouches: it knows sooner.
         """
-        if self.ocsp(certificate, issuer) is not None:
+        if not self.is_published(certificate, issuer) or self.ocsp(certificate, issuer) is not None:
             return ()
         by_ocsp, by_crl = self._questions(certificate, issuer)
         wanted = [by_ocsp] if by_ocsp.places else []
@@ -188,19 +190,20 @@ class Lookups:
         return tuple(wanted)
 
     def _questions(self, certificate: x509.Certificate, issuer: x509.Certificate) -> tuple[Question, Question]:
-        """By OCSP and by CRL: the operator's places go first."""
+        """By OCSP and by CRL."""
+        by_ocsp, by_crl = self._places_of(certificate, issuer)
+        return (
+            Question(Kind.OCSP, _status_key(certificate, issuer), by_ocsp, certificate, issuer),
+            Question(Kind.CRL, _key_of(issuer), by_crl, certificate, issuer),
+        )
+
+    def _places_of(
+        self, certificate: x509.Certificate, issuer: x509.Certificate
+    ) -> tuple[tuple[Place, ...], tuple[Place, ...]]:
+        """Responders and CRLs: the operator's places go first."""
         known = self.publication_of(issuer)
         configured_ocsp, configured_crl = (known.ocsp_uris, known.crl_uris) if known is not None else ((), ())
-        return (
-            Question(
-                Kind.OCSP,
-                _status_key(certificate, issuer),
-                _places(configured_ocsp, ocsp_uris(certificate)),
-                certificate,
-                issuer,
-            ),
-            Question(Kind.CRL, _key_of(issuer), _places(configured_crl, crl_uris(certificate)), certificate, issuer),
-        )
+        return _places(configured_ocsp, ocsp_uris(certificate)), _places(configured_crl, crl_uris(certificate))
 
     def ask(self, question: Question, ike_id: int, now: float) -> bool:
         """Have it looked up for an IKE SA; ``False`` where there is nothing to wait for."""
