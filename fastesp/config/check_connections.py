@@ -64,6 +64,7 @@ def _check_host_bits(values: Values, problems: Problems) -> None:
 
 def warn_host_bits(text: str, key: str, at: Place, problems: Problems) -> None:
     """``10.1.0.5/24`` means 10.1.0.0/24, which a reader may not expect."""
+    text = text.strip()
     network = ip_network(text, strict=False)
     if str(network.network_address) != str(ip_network(text.partition("/")[0]).network_address):
         problems.warn(at, f"{key}: '{text}' has host bits set, and is taken for {network}", f"write {network}")
