@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from functools import cache
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from support.certificates import Issued, issue
-from support.peers import NOW, A, B, Peer, World, assert_mirrored, both, ike, net
+from support.peers import NOW, A, B, Peer, World, assert_mirrored, both, ike, net, replayable, seeds
 from support.responders import DAY, Page, crl_at, found_at, ocsp_answer, ocsp_at
 
 from ike.config import AuthRound, Connection
@@ -344,3 +345,29 @@ def test_an_ike_sa_that_is_given_up_while_it_waits_leaves_nothing() -> None:
     assert left.installed == {}
     assert left.endpoint.ike_sas() == []
     assert right.endpoint.half_open == 0
+
+
+@pytest.mark.parametrize("seed", seeds(40))
+def test_whatever_the_wire_and_the_servers_do_both_sides_end_alike(seed: int) -> None:
+    """Both look up, answers come late, never, twice or are nonsense; datagrams are lost, doubled and reordered."""
+    with replayable(seed):
+        chance = random.Random(seed)
+        a, b = site("site-a", ocsp_at(OCSP), crl_at(CRL)), site("site-b", crl_at(CRL))
+        timing = Timing(1.0, 1.3, 12, half_open_timeout=120.0, lookup_timeout=5.0)
+        made = world(a, b, revocation="relaxed", timing=timing)
+        made.wire.random.seed(seed)
+        made.wire.loss, made.wire.double, made.wire.delay = 0.15, 0.2, (0.0, 0.8)
+        left, right = both(made)
+        made.initiate(left)
+        for _ in range(120):
+            made.run(chance.uniform(0.1, 1.5))
+            for side in (left, right):
+                for wanted in side.of(LookupWanted):
+                    if chance.random() < 0.2:
+                        data = chance.choice([crl(), b"nonsense", None, crl(stale=True)])
+                        side.endpoint.looked_up(wanted.lookup_id, data, made.now)
+        made.run(200)
+        assert {f.code for f in (*left.failures, *right.failures)} <= {"peer-unreachable", "half-open-timeout"}
+        assert_mirrored(left, right)
+        assert right.endpoint.half_open == 0
+        assert len(left.installed) == len(left.established()) == len(right.established())
