@@ -15,6 +15,8 @@ import socket
 import ssl
 import stat
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from io import BytesIO
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
@@ -35,6 +37,10 @@ MAX_REDIRECTS = 3
 MAX_HEADER = 16 * 1024
 PORTS = {"http": 80, "https": 443}
 FOLLOWED = frozenset((301, 302, 303, 307, 308))
+
+_RESOLVING = {peers: ThreadPoolExecutor(4, "resolve") for peers in (False, True)}
+"""Whether a peer chose the name -> who resolves it. A name server that does not answer keeps a thread for long; it must
+not be one that others need."""
 
 Done = Callable[[int, bytes | None, str], None]
 """Lookup id, what was found, and why there is nothing."""
@@ -172,9 +178,7 @@ async def _connect(parts: SplitResult, source: LookupSource) -> tuple[asyncio.St
     """To the first address that answers; the name is resolved once, so that what was checked is what is asked."""
     assert parts.hostname is not None
     port = parts.port or PORTS[parts.scheme.lower()]
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
-    addresses = dict.fromkeys(ip_address(str(entry[4][0]).partition("%")[0]) for entry in found)
+    addresses = await _resolve(parts.hostname, source)
     allowed = [address for address in addresses if may_be_reached(address, source)]
     if not allowed:
         raise FetchError(f"{parts.hostname} is an address that peers may not have us ask")
@@ -190,6 +194,17 @@ async def _connect(parts: SplitResult, source: LookupSource) -> tuple[asyncio.St
             failure = error
     assert failure is not None
     raise failure
+
+
+async def _resolve(host: str, source: LookupSource) -> list[IPv4Address | IPv6Address]:
+    try:
+        return [ip_address(host)]
+    except ValueError:
+        pass
+    pool = _RESOLVING[source is LookupSource.PEER]
+    asked = partial(socket.getaddrinfo, host, None, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(pool, asked)
+    return list(dict.fromkeys(ip_address(str(entry[4][0]).partition("%")[0]) for entry in found))
 
 
 def _request(parts: SplitResult, body: bytes) -> bytes:

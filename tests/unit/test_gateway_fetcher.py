@@ -181,6 +181,16 @@ def test_what_a_peer_chose_is_neither_asked_on_loopback_nor_redirected(monkeypat
         got(b"HTTP/1.1 302 Found\r\nLocation: /other\r\n\r\n", source=PEER)
 
 
+def test_a_name_is_resolved_and_every_address_of_it_is_checked() -> None:
+    async def run(base: LookupSource) -> bytes:
+        async with server(says(b"HTTP/1.1 200 OK\r\n\r\nlist")) as there:
+            return await fetch(there.replace("127.0.0.1", "localhost"), b"", 100, base)
+
+    assert asyncio.run(run(CERTIFICATE)) == b"list"
+    with pytest.raises(FetchError, match="localhost is an address that peers"):
+        asyncio.run(run(PEER))
+
+
 def wanted(number: int, uri: str, source: LookupSource = CERTIFICATE) -> LookupWanted:
     return LookupWanted(1, number, uri, b"", 100, source)
 
