@@ -49,6 +49,8 @@ class Timing:
     """Whether reauthentication deletes the old IKE SA only once the new one is up (RFC 7296 section 2.8.3)."""
     follow_redirects: bool = True
     """Whether a gateway may send us on to another one (RFC 5685)."""
+    multiple_authentication: bool = True
+    """Whether there may be several rounds of authentication (RFC 4739)."""
     max_children: int = 1024
     """CHILD_SAs of one IKE SA; one more is refused with NO_ADDITIONAL_SAS."""
 

@@ -63,6 +63,7 @@ class Daemon:
     quick_crash_detection: bool = True
     """RFC 6290; an addition of this gateway."""
     follow_redirects: bool = True
+    multiple_authentication: bool = True
     port: int = 500
     port_nat_t: int = 4500
     keep_alive: float = 20.0
@@ -232,7 +233,7 @@ _WORDS = """
     ignore_acquire_ts ignore_routing_tables ikesa_limit ikesa_table_segments ikesa_table_size
     inactivity_close_ike init_limit_job_load initiator_only install_virtual_ip install_virtual_ip_on
     integrity_test interfaces_ignore interfaces_use keep_alive keep_alive_dpd_margin load load_modular
-    max_ikev1_exchanges max_packet multiple_authentication nbns1 nbns2 plugin_dir
+    max_ikev1_exchanges max_packet nbns1 nbns2 plugin_dir
     prefer_best_path prefer_configured_proposals prefer_temporary_addrs process_route rdn_matching receive_delay
     receive_delay_request receive_delay_response receive_delay_type replay_window reqid_base
     retry_initiate_interval reuse_ikesa rsa_pss rsa_pss_trailerfield send_delay send_delay_request

@@ -24,6 +24,7 @@ SAME_NAME = (
     "make_before_break",
     "window_size",
     "follow_redirects",
+    "multiple_authentication",
     "half_open_timeout",
     "cookie_threshold",
     "cookie_threshold_ip",

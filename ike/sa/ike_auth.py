@@ -58,8 +58,7 @@ class Authenticate(Task):
             return ExchangeType.IKE_AUTH, show(sa, named) if rounds.our_next(sa) is not None else []
         payloads = show(sa, [*uniqueness.announce(sa), *proof.requests(sa, [sa.settings]), *named])
         payloads += [*agreements.announce(sa, now), *resumption.wish(sa)]
-        if progress.multiple:
-            payloads.append(rounds.announcement())
+        payloads += rounds.announce(sa, answering=True)
         self.asked, child = first_child.ask(sa, now)
         return ExchangeType.IKE_AUTH, payloads + child
 

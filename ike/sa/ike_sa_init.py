@@ -136,7 +136,7 @@ def answer(sa: IkeSa, turn: Turn) -> list[Payload]:
 
 def _answered_abilities(sa: IkeSa, connection: Connection) -> list[Payload]:
     """What the initiator announced and we can do too; childless is ours to offer (RFC 6023 section 3)."""
-    payloads: list[Payload] = [rounds.announcement(), *proof.requests(sa, sa.in_setup.candidates)]
+    payloads: list[Payload] = [*rounds.announce(sa), *proof.requests(sa, sa.in_setup.candidates)]
     if Feature.FRAGMENTATION in sa.features:
         payloads.append(NotifyPayload(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED))
     if sa.in_setup.peer_hashes:

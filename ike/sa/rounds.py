@@ -30,7 +30,7 @@ class Rounds:
 
     def __init__(self) -> None:
         self.multiple = False
-        """Whether the peer says that it does several."""
+        """Whether both sides do several."""
         self.ours = 0
         """Rounds in which we have shown who we are."""
         self.proven: list[str] = []
@@ -73,14 +73,16 @@ def is_over(sa: IkeSa) -> bool:
 # The notifies.
 
 
-def announcement() -> Payload:
-    """We do several rounds: in the response of IKE_SA_INIT, and in the first request of IKE_AUTH."""
-    return NotifyPayload(NotifyType.MULTIPLE_AUTH_SUPPORTED)
+def announce(sa: IkeSa, *, answering: bool = False) -> list[Payload]:
+    """We do several rounds: in the response of IKE_SA_INIT, and in IKE_AUTH in answer to a peer that said so."""
+    may = sa.in_setup.rounds.multiple if answering else sa.core.timing.multiple_authentication
+    return [NotifyPayload(NotifyType.MULTIPLE_AUTH_SUPPORTED)] if may else []
 
 
 def note_announcement(sa: IkeSa, message: Message) -> None:
-    """Whether the peer does."""
-    sa.in_setup.rounds.multiple = message.notify(NotifyType.MULTIPLE_AUTH_SUPPORTED) is not None
+    """Whether the peer does them, and we do."""
+    said = message.notify(NotifyType.MULTIPLE_AUTH_SUPPORTED) is not None
+    sa.in_setup.rounds.multiple = said and sa.core.timing.multiple_authentication
 
 
 def shown(sa: IkeSa) -> list[Payload]:

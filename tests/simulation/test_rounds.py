@@ -71,6 +71,7 @@ def pair(
     b: dict | None = None,
     seed: int = 1,
     timing: Timing | None = None,
+    timing_of_b: Timing | None = None,
     secret_of_b: bytes = SECRET,
     **wire: object,
 ) -> World:
@@ -83,7 +84,9 @@ def pair(
     )
     return World(
         Peer(A, [replace(left, **(a or {}))], store("a1", "a2"), seed, timing),
-        Peer(B, [replace(right, **(b or {}))], store("b1", "b2", secret=secret_of_b), seed + 1000, timing),
+        Peer(
+            B, [replace(right, **(b or {}))], store("b1", "b2", secret=secret_of_b), seed + 1000, timing_of_b or timing
+        ),
         wire=Wire(seed=seed, **wire),  # type: ignore[arg-type]
     )
 
@@ -301,21 +304,21 @@ def test_a_peer_of_several_rounds_is_one_peer_to_unique() -> None:
 # Hostile peers.
 
 
-def old_peers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From now on nobody announces several rounds: another notify stands in the place."""
-    monkeypatch.setattr(rounds, "announcement", lambda: NotifyPayload(50_001))
+OLD = replace(Timing(), multiple_authentication=False)
 
 
-def test_a_peer_that_does_not_announce_it_is_shown_one_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    old_peers(monkeypatch)
-    a, _ = up(pair("psk:a CN:a1", "psk:b", b={"remote": side("psk:a", own=False)}))
+def test_a_peer_that_does_not_announce_it_is_shown_one_round() -> None:
+    world = pair("psk:a CN:a1", "psk:b", b={"remote": side("psk:a", own=False)}, timing_of_b=OLD)
+    a, _ = up(world)
     assert len(asked(a)) == 1
+    assert "MULTIPLE_AUTH_SUPPORTED" not in asked(a)[0]
     assert "ANOTHER_AUTH_FOLLOWS" not in asked(a)[0]
 
 
-def test_two_rounds_are_not_had_of_a_peer_that_does_not_announce_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    old_peers(monkeypatch)
-    a, _ = refused(pair("psk:a", "psk:b CN:b1"))
+@pytest.mark.parametrize("old", ["a", "b"])
+def test_two_rounds_are_not_had_of_a_peer_that_does_not_announce_them(old: str) -> None:
+    timing = {"timing": OLD} if old == "a" else {"timing_of_b": OLD}
+    a, _ = refused(pair("psk:a", "psk:b CN:b1", **timing))  # type: ignore[arg-type]
     assert a.failure.code == "auth-rounds"
     assert "RFC 4739" in a.failure.hint
 

@@ -170,7 +170,7 @@ def test_rounds_are_sorted_by_their_number_and_else_as_written(site) -> None:
 
 def test_a_shared_key_is_looked_for_by_the_identities_of_its_round(site) -> None:
     found = problems_of(site, MINIMAL % ("remote-2 { auth = psk\n id = c.example\n }", ""))
-    assert found[0].startswith("8:18: there is no ike secret for 'a.example' and 'c.example'"), found
+    assert found[0].startswith("6:16: there is no ike secret for 'a.example' and 'c.example'"), found
 
 
 def test_rounds_are_bounded(site) -> None:
