@@ -59,7 +59,7 @@ class Roaming:
 
 
 def announce(sa: IkeSa, *, answering: Message | None = None) -> list[Payload]:
-    """That we can, and our further addresses (RFC 4555 section 3.1): in IKE_AUTH, the responder only where asked."""
+    """That we can (RFC 4555 section 3.2), and our further addresses: in IKE_AUTH, the responder only where asked."""
     if not sa.settings.mobike:
         return []
     if answering is not None and answering.notify(NotifyType.MOBIKE_SUPPORTED) is None:
