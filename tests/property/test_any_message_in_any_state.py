@@ -15,14 +15,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.peers import IKE, A, B, Peer, World, both, ike, psk_pair
 
+from ike.config import AuthRound
 from ike.events import Path
 from ike.sa.diagram import UNASKED
 from ike.sa.ike_sa import IkeSa
 from ike.sa.state import State
 from ike.sa.table import TABLE, Kind, Row, find, rows_for
 from ike.timing import Timing
-from ike.wire.constants import ExchangeType, HeaderFlag, NotifyType, PayloadType
+from ike.wire.constants import OPENING_EXCHANGES, ExchangeType, HeaderFlag, NotifyType, PayloadType
 from ike.wire.header import Header, push_header
+from ike.wire.identity import Identity
 from ike.wire.message import Message, pull_message, pull_payloads, push_message, push_payloads
 from ike.wire.payloads import (
     AuthPayload,
@@ -59,61 +61,70 @@ class Scene:
     sa: IkeSa
     other: IkeSa | None
 
-    def path(self) -> Path:
-        """As the victim sees what comes."""
-        return self.sa.path
-
 
 def oldest(peer: Peer) -> IkeSa:
     return next(iter(peer.endpoint._core.by_id.values()))
 
 
-def other_end(peer: Peer) -> IkeSa | None:
-    return next(iter(peer.endpoint._core.by_id.values()), None)
+def scene_of(world: World, victim: int, state: State) -> Scene:
+    """The victim's IKE SA in that state, and the other end's half of it where there is one yet."""
+    here, there = both(world)[victim], both(world)[1 - victim]
+    sa = next(sa for sa in here.endpoint._core.by_id.values() if sa.state is state)
+    other = next((o for o in there.endpoint._core.by_id.values() if o.spi_i == sa.spi_i), None)
+    return Scene(world, here, sa, other)
 
 
-def begun(seconds: float, victim: int, more: dict | None = None) -> Scene:
+def begun(seconds: float, more: dict | None = None, *, b: dict | None = None) -> World:
     """So long after the first message: each way takes a hundredth of a second."""
-    world = psk_pair(a=dict(more or {}), b=dict(more or {}), timing=QUICK)
+    world = psk_pair(a=dict(more or {}), b=dict(more or {}) if b is None else b, timing=QUICK)
     world.initiate(both(world)[0])
     world.run(seconds)
-    ends = both(world)
-    return Scene(world, ends[victim], oldest(ends[victim]), other_end(ends[1 - victim]))
+    return world
 
 
-def up(victim: int, command: Callable[[Peer, World], object] | None = None) -> Scene:
+def up(victim: int, command: Callable[[Peer, World], object] | None = None) -> World:
     """Established; the victim has just asked for something, unless it has not."""
-    scene = begun(1.0, victim)
+    world = begun(1.0)
     if command is not None:
-        command(scene.victim, scene.world)
-        scene.world.run(0.005)
-    return scene
+        command(both(world)[victim], world)
+        world.run(0.005)
+    return world
 
 
-def opening() -> Scene:
-    """Nobody has said anything yet: the victim would make an IKE SA for it."""
-    scene = begun(0.0, 0)
-    del scene.world.peers[A]
-    return Scene(scene.world, scene.world.peers[B], scene.sa, None)
-
-
-def replaced() -> Scene:
+def replaced() -> World:
     """The peer has just replaced the victim's IKE SA, while a question of the victim's is under way."""
-    scene = begun(1.0, 1)
-    a, b = both(scene.world)
-    b.endpoint.check_liveness(scene.sa.ike_id, scene.world.now)
-    a.endpoint.rekey_ike(oldest(a).ike_id, scene.world.now)
-    scene.world.run(0.015)
-    return scene
+    world = begun(1.0)
+    a, b = both(world)
+    b.endpoint.check_liveness(oldest(b).ike_id, world.now)
+    a.endpoint.rekey_ike(oldest(a).ike_id, world.now)
+    world.run(0.015)
+    return world
 
 
-def dead() -> Scene:
+def dead() -> World:
     """The peer closed it; what is left answers repeated requests."""
-    scene = begun(1.0, 1)
-    a, _ = both(scene.world)
-    a.endpoint.terminate_ike(oldest(a).ike_id, scene.world.now)
-    scene.world.run(0.015)
-    return scene
+    world = begun(1.0)
+    a, _ = both(world)
+    a.endpoint.terminate_ike(oldest(a).ike_id, world.now)
+    world.run(0.015)
+    return world
+
+
+def resumed(seconds: float) -> World:
+    """The initiator lost the IKE SA and has presented its ticket so long ago (RFC 5723)."""
+    world = begun(1.0, {"session_resumption": True, "dpd_delay": 10.0}, b={"session_resumption": True})
+    world.wire.loss = 1.0
+    world.run(60)
+    world.wire.loss = 0.0
+    world.initiate(both(world)[0])
+    world.run(seconds)
+    return world
+
+
+def in_rounds(seconds: float) -> World:
+    """The initiator shows twice who it is (RFC 4739)."""
+    twice = tuple(AuthRound(auth="psk", id=Identity.parse(name)) for name in ("site-a", "once-more"))
+    return begun(seconds, {"local": twice}, b={"remote": twice})
 
 
 def rekey_child(peer: Peer, world: World) -> None:
@@ -124,27 +135,32 @@ def delete_child(peer: Peer, world: World) -> None:
     peer.endpoint.terminate_child(next(iter(peer.installed)), world.now)
 
 
-SCENES: dict[str, tuple[State, Callable[[], Scene]]] = {
-    "asked to open": (State.INIT_SENT, lambda: begun(0.005, 0)),
-    "opened": (State.INIT_ANSWERED, lambda: begun(0.015, 1)),
-    "mixing, we lead": (State.MIXING, lambda: begun(0.025, 0, HYBRID)),
-    "mixing, the peer leads": (State.MIXING, lambda: begun(0.015, 1, HYBRID)),
-    "showed who we are": (State.AUTH_SENT, lambda: begun(0.025, 0)),
-    "up": (State.ESTABLISHED, lambda: up(1)),
+SCENES: dict[str, tuple[State, int, Callable[[], World]]] = {
+    "asked to open": (State.INIT_SENT, 0, lambda: begun(0.005)),
+    "opened": (State.INIT_ANSWERED, 1, lambda: begun(0.015)),
+    "mixing, we lead": (State.MIXING, 0, lambda: begun(0.025, HYBRID)),
+    "mixing, the peer leads": (State.MIXING, 1, lambda: begun(0.015, HYBRID)),
+    "showed who we are": (State.AUTH_SENT, 0, lambda: begun(0.025)),
+    "shown one of two": (State.AUTH_ANSWERED, 1, lambda: in_rounds(0.035)),
+    "presented a ticket": (State.RESUME_SENT, 0, lambda: resumed(0.005)),
+    "took a ticket": (State.RESUME_ANSWERED, 1, lambda: resumed(0.025)),
+    "up": (State.ESTABLISHED, 1, lambda: up(1)),
     "up, a question is out": (
         State.ESTABLISHED,
+        0,
         lambda: up(0, lambda p, w: p.endpoint.check_liveness(oldest(p).ike_id, w.now)),
     ),
-    "up, a CHILD_SA is asked for": (State.ESTABLISHED, lambda: up(0, lambda p, w: w.initiate(p))),
-    "up, a CHILD_SA is rekeyed": (State.ESTABLISHED, lambda: up(1, rekey_child)),
-    "up, a CHILD_SA is deleted": (State.ESTABLISHED, lambda: up(0, delete_child)),
+    "up, a CHILD_SA is asked for": (State.ESTABLISHED, 0, lambda: up(0, lambda p, w: w.initiate(p))),
+    "up, a CHILD_SA is rekeyed": (State.ESTABLISHED, 1, lambda: up(1, rekey_child)),
+    "up, a CHILD_SA is deleted": (State.ESTABLISHED, 0, lambda: up(0, delete_child)),
     "up, the IKE SA is rekeyed": (
         State.ESTABLISHED,
+        1,
         lambda: up(1, lambda p, w: p.endpoint.rekey_ike(oldest(p).ike_id, w.now)),
     ),
-    "replaced": (State.REKEYED, replaced),
-    "closing": (State.DELETING, lambda: up(0, lambda p, w: p.endpoint.terminate_ike(oldest(p).ike_id, w.now))),
-    "dead": (State.DEAD, dead),
+    "replaced": (State.REKEYED, 1, replaced),
+    "closing": (State.DELETING, 0, lambda: up(0, lambda p, w: p.endpoint.terminate_ike(oldest(p).ike_id, w.now))),
+    "dead": (State.DEAD, 1, dead),
 }
 
 # What may be in a message.
@@ -219,7 +235,7 @@ def message_for(scene: Scene, kind: Kind, exchange: int, inside: list[Payload]) 
         flags |= HeaderFlag.RESPONSE
         number = sa.window.request.message_id if sa.window.request is not None else 0
     head = Header(sa.spi_i, sa.spi_r if any(sa.spi_r) else bytes(8), exchange, flags, number)
-    if exchange == ExchangeType.IKE_SA_INIT or scene.other is None or scene.other.envelope_out is None:
+    if exchange in OPENING_EXCHANGES or scene.other is None or scene.other.envelope_out is None:
         spi_r = bytes(range(8)) if kind is Kind.RESPONSE and not any(sa.spi_r) else head.spi_r
         return push_message(
             spi_i=head.spi_i, spi_r=spi_r, exchange=exchange, flags=flags, message_id=number, payloads=inside
@@ -228,14 +244,39 @@ def message_for(scene: Scene, kind: Kind, exchange: int, inside: list[Payload]) 
     return scene.other.envelope_out.seal(push_header(head), first, chain)
 
 
+def test_every_state_has_its_scenes() -> None:
+    assert {state for state, _, _ in SCENES.values()} == set(State) - {State.NEW}
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(kind_and_contents(State.NEW), st.binary(min_size=8, max_size=8), st.booleans())
+def test_any_first_message_is_answered_or_dropped_and_leaves_nothing(
+    said: tuple[Kind, int, list[Payload]], spi: bytes, leads: bool
+) -> None:
+    kind, exchange, inside = said
+    world = psk_pair(b={"session_resumption": True}, timing=QUICK)
+    flags = HeaderFlag.INITIATOR if leads else HeaderFlag(0)
+    flags |= HeaderFlag.RESPONSE if kind is Kind.RESPONSE else HeaderFlag(0)
+    message = push_message(spi_i=spi, spi_r=bytes(8), exchange=exchange, flags=flags, message_id=0, payloads=inside)
+    victim = both(world)[1]
+    path = Path(B, 500, A, 500)
+    for _ in range(2):
+        victim.endpoint.receive_datagram(message, path, world.now)
+    sent = victim.endpoint.datagrams_to_send(world.now)
+    assert len(sent) <= 2
+    assert len({data for data, _ in sent}) <= 1, "the same message gets the same answer"
+    if kind is Kind.RESPONSE or not leads:
+        assert sent == []
+    _runs_out(victim, world.now)
+
+
 @pytest.mark.parametrize("name", SCENES)
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_message_in_any_state_is_taken_by_one_row_or_refused(name: str, data: st.DataObject) -> None:
-    state, make = SCENES[name]
-    scene = make()
+    state, number, make = SCENES[name]
+    scene = scene_of(make(), number, state)
     victim, sa = scene.victim, scene.sa
-    assert sa.state is state
     kind, exchange, inside = data.draw(kind_and_contents(state))
     asked = sa.window.request
     message = message_for(scene, kind, exchange, inside)
@@ -245,7 +286,7 @@ def test_any_message_in_any_state_is_taken_by_one_row_or_refused(name: str, data
     row = _row_for(sa, rows, message, inside, asked.task.purpose if asked is not None else None)
     victim.endpoint.datagrams_to_send(scene.world.now)
 
-    victim.endpoint.receive_datagram(message, scene.path(), scene.world.now)
+    victim.endpoint.receive_datagram(message, sa.path, scene.world.now)
 
     sent = victim.endpoint.datagrams_to_send(scene.world.now)
     answers = [d for d, _ in sent if d[19] & HeaderFlag.RESPONSE]
@@ -264,7 +305,7 @@ def test_any_message_in_any_state_is_taken_by_one_row_or_refused(name: str, data
             )
     if state is State.DEAD:
         assert sent == []
-    _runs_out(scene)
+    _runs_out(victim, scene.world.now)
 
 
 def _row_for(sa: IkeSa, rows: tuple[Row, ...], message: bytes, inside: list[Payload], purpose: object) -> Row | None:
@@ -284,9 +325,8 @@ def _critical(said: list[Payload]) -> bool:
     return any(isinstance(n, NotifyPayload) and n.notify == NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD for n in said)
 
 
-def _runs_out(scene: Scene) -> None:
+def _runs_out(victim: Peer, now: float) -> None:
     """With nobody there any more every timer comes to an end, and nothing raises on the way."""
-    victim, now = scene.victim, scene.world.now
     for _ in range(100):
         victim.drain()
         for info in victim.endpoint.ike_sas():
