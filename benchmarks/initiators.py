@@ -95,7 +95,9 @@ class Initiators:
         behind = (TsTemplate(TrafficSelector(host, host, 0, 0, 65535)),)
         child = replace(self._connection.children[0], local_ts=behind)
         connection = replace(self._connection, children=(child,))
-        endpoint = Endpoint(lambda: (connection,), self._credentials, child_spi=lambda _: next(self._spis), tells=False)
+        endpoint = Endpoint(
+            lambda: (connection,), self._credentials, child_spi=lambda *_: next(self._spis), tells=False
+        )
         ike_id = endpoint.initiate(
             connection.name, child.name, time.monotonic(), local=self._local, remote=self._remote
         )

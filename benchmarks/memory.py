@@ -41,7 +41,7 @@ def endpoint(address: IPv4Address) -> Endpoint:
     store = CredentialStore()
     store.add_shared_key(b"a secret for an afternoon")
     return Endpoint(
-        lambda: (connection,), store, random=secrets.token_bytes, child_spi=lambda _: next(spis), tells=False
+        lambda: (connection,), store, random=secrets.token_bytes, child_spi=lambda *_: next(spis), tells=False
     )
 
 

@@ -30,7 +30,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_REUSEPORT_SOCKARRAY);
-	__uint(max_entries, STEER_OWNERS);
+	__uint(max_entries, 2 * STEER_OWNERS);
 	__type(key, __u32);
 	__type(value, __u64);
 } workers SEC(".maps");
@@ -134,26 +134,70 @@ int steer_xdp(struct xdp_md *ctx)
 }
 
 /*
- * The same choice among the workers' UDP sockets on port 4500. IKE, keepalives and what has no owner go to
- * socket 0, which the control plane listens on.
+ * The same choice among the workers' UDP sockets on port 4500: owner n's is n, or STEER_OWNERS + n over IPv6. IKE,
+ * keepalives and what has no owner go to owner 0, whose worker passes them on to the control plane.
  */
 SEC("sk_reuseport")
 int steer_reuseport(struct sk_reuseport_md *ctx)
 {
+	__u32 first = ctx->eth_protocol == bpf_htons(ETH_P_IPV6) ? STEER_OWNERS : 0;
 	__be32 word = 0;
-	__u32 slot = 0;
+	__u32 slot = first;
 	int owner;
 
 	if (!bpf_skb_load_bytes(ctx, sizeof(struct udphdr), &word, sizeof(word)) && word) {
 		owner = owner_of(bpf_ntohl(word));
 		if (owner >= 0)
-			slot = owner;
+			slot = first + owner;
 	}
 	if (bpf_sk_select_reuseport(ctx, &workers, &slot, 0)) {
-		slot = 0;
+		slot = first;
 		bpf_sk_select_reuseport(ctx, &workers, &slot, 0);
 	}
 	return SK_PASS;
+}
+
+static __always_inline __u32 mix(__u32 hash, __u32 word)
+{
+	return (hash ^ word) * 0x9e3779b1;
+}
+
+static __always_inline int has_ports(__u8 protocol)
+{
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP;
+}
+
+/*
+ * Plain packets, on their way to a TUN's queues: a flow has one for good, so that no packet overtakes another. (The
+ * kernel's own choice moves a flow when its answers come in by another queue.) The kernel takes this modulo queues.
+ */
+SEC("socket")
+int steer_tun(struct __sk_buff *skb)
+{
+	struct ipv6hdr ip6;
+	struct iphdr ip;
+	__u32 hash = 0;
+	__u32 ports = 0;
+	int at = 0;
+
+	if (bpf_skb_load_bytes(skb, 0, &ip, sizeof(ip)))
+		return 0;
+	if (ip.version == 4) {
+		hash = mix(mix(hash, ip.saddr), ip.daddr);
+		/* Of a datagram in fragments only the first would show its ports. */
+		if (has_ports(ip.protocol) && !(ip.frag_off & bpf_htons(0x3fff)))
+			at = ip.ihl * 4;
+	} else if (!bpf_skb_load_bytes(skb, 0, &ip6, sizeof(ip6))) {
+#pragma unroll
+		for (int i = 0; i < 4; i++)
+			hash = mix(mix(hash, ip6.saddr.s6_addr32[i]), ip6.daddr.s6_addr32[i]);
+		if (has_ports(ip6.nexthdr))
+			at = sizeof(ip6);
+	}
+	if (at && !bpf_skb_load_bytes(skb, at, &ports, sizeof(ports)))
+		hash = mix(hash, ports);
+	/* A product's upper bits depend on all of the factor, its lowest on little. */
+	return mix(hash, hash >> 15) >> 16;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -35,10 +35,10 @@ class Endpoint:
     """Both roles, any number of peers.
 
     ``connections`` and ``credentials`` are asked anew for every negotiation: what is up keeps what it negotiated.
-    ``random(n)`` gives n bytes fit for keys. ``child_spi(protocol)`` gives a fresh inbound SPI for protocol 3 (ESP) or
-    2 (AH). ``wall_clock`` says the date certificates are judged by. ``inbound_activity(child_id)`` says when the data
-    plane last received on a CHILD_SA, in the time of ``now`` (0.0: never), so that a busy peer is not asked whether it
-    is alive. ``source_for(remote)`` says from which of our addresses the host would send to ``remote`` (``None``: it
+    ``random(n)`` gives n bytes fit for keys. ``child_spi(protocol, replaces)`` gives a fresh inbound SPI for protocol 3
+    (ESP) or 2 (AH); ``replaces`` is that of the SA it is to follow, or 0. ``wall_clock`` says the date certificates are
+    judged by. ``inbound_activity(child_id)`` says when the data plane last received on a CHILD_SA, in the time of
+    ``now`` (0.0: never), so that a busy peer is not asked whether it is alive. ``source_for(remote)`` says from which of our addresses the host would send to ``remote`` (``None``: it
     has no way), for MOBIKE; without it every local address is thought to lead everywhere. ``bucket`` (12 bits) marks
     our half of the IKE SPIs, so that steering can tell the owner of a datagram.
     ``token_secret`` (32 bytes, kept over a crash) makes the tokens of quick crash detection (RFC 6290); ``None``: none.
@@ -51,7 +51,7 @@ class Endpoint:
         credentials: Credentials,
         *,
         random: Callable[[int], bytes] = secrets.token_bytes,
-        child_spi: Callable[[int], int],
+        child_spi: Callable[[int, int], int],
         wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         inbound_activity: Callable[[int], float] = lambda child_id: 0.0,  # noqa: ARG005 - the callback's shape
         source_for: Callable[[Address], Address | None] | None = None,

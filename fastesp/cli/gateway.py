@@ -59,6 +59,16 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--port", type=click.IntRange(1, 65535), default=500, show_default=True, help="UDP port of IKE.")
 @click.option("--nat-port", type=click.IntRange(1, 65535), default=4500, show_default=True, help="UDP port of ESP.")
 @click.option("--gso/--no-gso", default=True, show_default=True, help="UDP segmentation offload.")
+@click.option(
+    "--workers",
+    type=click.IntRange(0, 64),
+    default=0,
+    show_default="one for four cores",
+    help="Pairs of threads that carry packets.",
+)
+@click.option(
+    "--poll/--no-poll", default=False, show_default=True, help="Never let them sleep: a core for each thread."
+)
 @click.option("--metrics", default="", metavar="ADDR:PORT", help="Serve Prometheus metrics there.")
 @click.option(
     "--state",

@@ -243,8 +243,11 @@ class DataPlane(Protocol):
         """What it can do, by name: ``esp``, ``ah``, ``tunnel``, ``transport``, ``ipv6``, ``esn``, suites ..."""
         ...
 
-    def allocate_spi(self, protocol: SaProtocol) -> int:
-        """A fresh inbound SPI, at least 256, unique among live SAs (RFC 4301 section 4.1)."""
+    def allocate_spi(self, protocol: SaProtocol, replaces: int = 0) -> int:
+        """A fresh inbound SPI, at least 256, unique among live SAs (RFC 4301 section 4.1).
+
+        ``replaces``: the inbound SPI of the SA that it is to follow; the new one then stays with the same worker.
+        """
         ...
 
     def install(self, sa: ChildSa) -> Placement:
@@ -290,6 +293,12 @@ class DataPlane(Protocol):
 
     def drops(self) -> dict[str, int]:
         """Packets dropped by reason over all SAs and outside of any: what metrics and ``status`` show alike."""
+        ...
+
+    def worker_figures(self) -> list[dict[str, int]]:
+        """What each worker has done since the start: ``out_packets``, ``in_packets``, ``out_handed``, ``in_handed`` (to
+        another worker, who owns the SA), ``sas`` ... Empty where there are none.
+        """
         ...
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
 """The data plane in user space: the engine between a TUN device and the machine's UDP and raw sockets.
 
-Two workers carry packets (``fastesp/io``): outbound from the TUN to the wire, inbound from the wire to the TUN. This
-object belongs to the control plane's thread; it parks a worker for the moment in which it changes what that worker
-owns.
+Workers carry packets (:mod:`.workers`); this says which of them owns an SA, and what their policies are. It belongs to
+the control plane's thread, and parks a worker for the moment in which it changes what that worker owns. Policies are
+every worker's: the owner's copy names the SA, the others' name the owner.
 """
 
 from __future__ import annotations
@@ -10,11 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import secrets
-import socket
-import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -37,36 +33,24 @@ from fastesp.dataplane.base import (
     UnknownSpi,
 )
 from fastesp.dataplane.overhead import fits_joined, inner_mtu, tcp_mss
-from fastesp.engine.esp import Engine
+from fastesp.dataplane.spis import Spis
+from fastesp.dataplane.workers import Pair, Wishes, Workers, default_workers
+from fastesp.engine.batch import ELSEWHERE, NO_SLOT
 from fastesp.engine.sa import Sa
 from fastesp.engine.suites import INTEGRITY
 from fastesp.engine.usable import usable_suites
 from fastesp.engine.verdict import Verdict
-from fastesp.io import note, offload, sockets
-from fastesp.io.coalesce import TunWriter
-from fastesp.io.ike_socket import Datagram, IkeSockets, Route
-from fastesp.io.inbound import Inbound
-from fastesp.io.mailbox import Mailbox
-from fastesp.io.outbound import Outbound
-from fastesp.io.receive import RawReceiver, Receiver, UdpReceiver
-from fastesp.io.send import Sender
-from fastesp.io.tun import TunReader, open_tun
-from fastesp.io.worker import Worker
+from fastesp.io import note, sockets
+from fastesp.io.ike_socket import Datagram, Route
 
 if TYPE_CHECKING:
     from fastesp.io.path import Ends
 
 log = logging.getLogger(__name__)
 
-NOTES_BYTES = 1 << 17
 DEFAULT_TUN_MTU = 1400
 """Fits a path of 1,500 bytes with every suite, IPv6 and UDP outside."""
-TUN_QUEUE = 2048
-"""Packets that the kernel keeps for a worker that is parked, or that waits for its core."""
 DEFAULT_PATH_MTU = 1500
-SPI_RESERVED_SECONDS = 600.0
-"""An SPI that was allocated and never installed is free again after this."""
-JOIN_SECONDS = 10.0
 
 PASS_RANK, PROTECT_RANK, TRAP_RANK = 100_000, 200_000, 300_000
 """Policies without a configured priority: exceptions first, then SAs, then traps; narrower ones first within each."""
@@ -74,26 +58,40 @@ PASS_RANK, PROTECT_RANK, TRAP_RANK = 100_000, 200_000, 300_000
 
 @dataclass(slots=True)
 class _Child:
+    """Where its two SAs are: worker and slot each."""
+
     sa: ChildSa
+    inward: Pair
     slot_in: int
+    outward: Pair
     slot_out: int
 
 
 @dataclass(slots=True)
 class _Policy:
-    """A policy in the engine, and the CHILD_SAs that were activated on it, in that order."""
+    """A policy's slot in each worker's engine, and the CHILD_SAs that were activated on it, in that order."""
 
-    slot: int
+    slots: dict[int, int] = field(default_factory=dict)
     children: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Trap:
+    """A policy without SA: one worker keeps what meets it and asks, the others hand over to that one."""
+
+    policy: TrapPolicy
+    home: Pair
+    slots: dict[int, int]
 
 
 class UserspaceDataPlane:
     """See :class:`fastesp.dataplane.base.DataPlane`; and all IKE datagrams, which share sockets with ESP.
 
     ``mtu`` is the TUN's, in bytes. ``gso`` and ``gro``: ``None`` checks at the start whether this kernel does them
-    right. ``cpus``: the outbound and the inbound worker's; ``None`` takes the first and the last that this process may
-    use, ``()`` pins nothing. ``mark`` is set on every packet that leaves (policy routing needs it to tell them from
-    packets that are to be protected).
+    right. ``workers``: how many pairs of threads; 0 takes one for each four cores. ``poll``: they never sleep, and each
+    thread takes a core whole. ``cpus``: of the first worker's outbound and inbound thread, then the second's, from the
+    start again where there are too few; ``None`` deals out what this process may use, ``()`` pins nothing. ``mark``
+    is set on every packet that leaves (policy routing needs it to tell them from packets that are to be protected).
     Raises :class:`DataPlaneError` where the machine refuses the TUN device or a socket.
     """
 
@@ -109,124 +107,44 @@ class UserspaceDataPlane:
         gso: bool | None = None,
         gro: bool | None = None,
         tun_offload: bool = True,
+        workers: int = 0,
+        poll: bool = False,
         cpus: Sequence[int] | None = None,
         max_sas: int = 131072,
         max_policies: int = 16384,
     ) -> None:
+        wishes = Wishes(
+            tun_name=tun_name,
+            mtu=mtu,
+            udp_port=udp_port,
+            ike_port=ike_port,
+            mark=mark,
+            provider=provider,
+            gso=gso,
+            gro=gro,
+            tun_offload=tun_offload,
+            workers=workers or default_workers(),
+            poll=poll,
+            cpus=cpus,
+            max_sas=max_sas,
+            max_policies=max_policies,
+        )
+        try:
+            self._workers = Workers(wishes)
+        except OSError as error:
+            raise DataPlaneError(f"user-space data plane: {error.strerror or error}") from error
+        self.tun_name = self._workers.tun_name
+        self._pairs = self._workers.pairs
+        self._parked = self._workers.parked
+        self._ike = self._workers.ike
         self._children: dict[int, _Child] = {}
-        self._by_slot: dict[tuple[bool, int], int] = {}
+        self._by_slot: dict[tuple[int, bool, int], int] = {}
         self._policies: dict[tuple[tuple[Selector, ...], int], _Policy] = {}
-        self._traps: dict[str, tuple[TrapPolicy, int]] = {}
-        self._spis: dict[int, float] = {}
-        self._why: list[str] = []
+        self._traps: dict[str, _Trap] = {}
+        self._spis = Spis(len(self._pairs))
+        self._suites = usable_suites(provider)
         self._mark = mark
         self._mtu = mtu
-        self._closed = False
-        self._owned = contextlib.ExitStack()
-        try:
-            self._engine = Engine(provider=provider, max_sas=max_sas, max_policies=max_policies)
-            self._owned.callback(self._engine.close)
-            self._suites = usable_suites(provider)
-            self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-            self._owned.callback(os.close, self._bell)
-            gso = self._trust(gso, offload.check_gso)
-            gro = self._trust(gro, offload.check_gro)
-            self._open_tun(tun_name, tun_offload)
-            self._open_sockets(udp_port, ike_port, gro)
-            self._make_workers(udp_port, gso, tun_offload)
-        except OSError as error:
-            self._owned.close()
-            raise DataPlaneError(f"user-space data plane: {error.strerror or error}") from error
-        except BaseException:
-            self._owned.close()
-            raise
-        self._threads = self._start(cpus)
-
-    # ---- what it is made of --------------------------------------------------------------------------------------
-
-    def _trust(self, wanted: bool | None, check: object) -> bool:
-        """An offload is used if asked for, or if it proves right; else ``placement`` says why it is off."""
-        if wanted is not None:
-            return wanted
-        problem = check()  # type: ignore[operator]
-        if problem:
-            self._why.append(problem)
-            log.warning("%s: not used", problem)
-        return not problem
-
-    def _open_tun(self, name: str, tun_offload: bool) -> None:
-        self._tun_fd, self.tun_name, self._tun_offloads = open_tun(name, offload=tun_offload)
-        self._owned.callback(os.close, self._tun_fd)
-        bring_up(self.tun_name, self._mtu)
-
-    def _open_sockets(self, udp_port: int, ike_port: int, gro: bool) -> None:
-        versions = (4, 6) if sockets.has_ipv6() else (4,)
-        self._udp = {}
-        self._raw = {}
-        self._ah = {}
-        for version in versions:
-            self._udp[version] = sockets.open_udp(version, udp_port, mark=self._mark, gro=gro)
-            self._owned.callback(self._udp[version].close)
-            self._raw[version] = sockets.open_raw(version, sockets.ESP, mark=self._mark)
-            self._owned.callback(self._raw[version].close)
-            self._ah[version] = sockets.open_raw(version, sockets.AH, mark=self._mark)
-            self._owned.callback(self._ah[version].close)
-        self._ike = IkeSockets(ike_port, udp_port, self._udp, mark=self._mark)
-        self._owned.callback(self._ike.close)
-
-    def _make_workers(self, udp_port: int, gso: bool, merge: bool) -> None:
-        def fd(table: dict[int, socket.socket], version: int) -> int:
-            return table[version].fileno() if version in table else -1
-
-        self._notes = [Mailbox(NOTES_BYTES, self._bell) for _ in range(2)]
-        self._sender = Sender(
-            fd(self._udp, 4),
-            fd(self._udp, 6),
-            fd(self._raw, 4),
-            fd(self._raw, 6),
-            fd(self._ah, 4),
-            fd(self._ah, 6),
-            gso,
-        )
-        self._reader = TunReader(self._tun_fd)
-        self._outbound = Outbound(self._engine, self._notes[0], self._reader, self._sender)
-        receivers: list[Receiver] = [
-            UdpReceiver(sock.fileno(), udp_port, self._ike.mailbox) for sock in self._udp.values()
-        ]
-        receivers += [RawReceiver(sock.fileno(), version, sockets.ESP) for version, sock in self._raw.items()]
-        receivers += [RawReceiver(sock.fileno(), version, sockets.AH) for version, sock in self._ah.items()]
-        self._receivers = receivers
-        self._writer = TunWriter(self._tun_fd, merge)
-        self._inbound = Inbound(self._engine, self._notes[1], receivers, self._writer)
-
-    def _start(self, cpus: Sequence[int] | None) -> list[threading.Thread]:
-        if cpus is None:
-            usable = sorted(os.sched_getaffinity(0))
-            cpus = (usable[0], usable[-1]) if len(usable) > 1 else ()
-        threads = []
-        for index, (worker, name) in enumerate(((self._outbound, "fastesp-out"), (self._inbound, "fastesp-in"))):
-            cpu = cpus[index % len(cpus)] if cpus else None
-            thread = threading.Thread(target=_work, args=(worker, cpu), name=name, daemon=True)
-            thread.start()
-            threads.append(thread)
-        return threads
-
-    @contextlib.contextmanager
-    def _parked(self, *workers: Worker) -> Iterator[None]:
-        """Stop workers between two batches: what they own is ours meanwhile."""
-        if self._closed:
-            raise DataPlaneError("user-space data plane: it is closed")
-        parked = []
-        try:
-            for worker in workers:
-                worker.park()
-                parked.append(worker)
-            yield
-        except TimeoutError as error:
-            raise DataPlaneError(f"user-space data plane: {error}") from error
-        finally:
-            for worker in parked:
-                worker.resume()
 
     # ---- DataPlane -----------------------------------------------------------------------------------------------
 
@@ -235,64 +153,75 @@ class UserspaceDataPlane:
         have = {"esp", "tunnel", "transport", "ipv4", "esn", "udp-encap", "trap", "move", "tfc"} | self._suites
         if self._suites & {"aes-gmac", *INTEGRITY}:
             have.add("ah")
-        have |= {f"tun-{name}" for name in self._tun_offloads}
-        if 6 in self._udp:
+        have |= {f"tun-{name}" for name in self._workers.tun_offloads}
+        if 6 in self._workers.versions:
             have.add("ipv6")
-        if self._sender.gso:
+        if self._pairs[0].sender.gso:
             have.add("udp-gso")
         return frozenset(have)
 
-    def allocate_spi(self, protocol: SaProtocol) -> int:  # noqa: ARG002 - ESP and AH share one space here
-        """12 bits of bucket, 20 random. All buckets belong to the one inbound worker."""
-        now = time.monotonic()
-        for spi in [spi for spi, until in self._spis.items() if until < now]:
-            del self._spis[spi]
-        while True:
-            spi = secrets.randbits(32)
-            if spi >= 256 and spi not in self._spis:
-                self._spis[spi] = now + SPI_RESERVED_SECONDS
-                return spi
+    def allocate_spi(self, protocol: SaProtocol, replaces: int = 0) -> int:  # noqa: ARG002 - one space for ESP and AH
+        """12 bits of bucket, which say what worker owns the SA, and 20 random ones. A rekeyed SA stays where it was."""
+        return self._spis.allocate(replaces)
 
     def install(self, sa: ChildSa) -> Placement:
         """Inbound works on return; outbound waits for :meth:`activate_outbound`."""
+        self._check(sa)
+        if not fits_joined(sa):
+            self._workers.stop_joining(sa.path.remote.version)
+        inward = self._workers.owner(sa.inbound.spi)
+        outward = self._sender(sa) or inward
+        slot_in = slot_out = None
+        mtu = self._inner_mtu(sa)
+        try:
+            incoming, outgoing = self._prepare_inbound(inward, sa, mtu), self._prepare_outbound(outward, sa, mtu)
+            with self._parked(inward.inbound):
+                slot_in = inward.engine.inbound.add(incoming)
+                inward.inbound.set_path(slot_in, *_ends(sa.path))
+            with self._parked(outward.outbound):
+                slot_out = outward.engine.outbound.add(outgoing)
+                outward.outbound.set_path(slot_out, *_ends(sa.path))
+                if sa.tfc_padding:
+                    outward.outbound.reserve(mtu)
+        except (ValueError, LookupError, MemoryError, TypeError, RuntimeError) as error:
+            raise DataPlaneError(f"{sa.name}: the engine refuses the SA: {error}") from error
+        finally:
+            if slot_out is None and slot_in is not None:
+                with self._parked(inward.inbound):
+                    inward.engine.remove_inbound(slot_in)
+                    inward.inbound.clear_path(slot_in)
+        self._children[sa.child_id] = _Child(sa, inward, slot_in, outward, slot_out)
+        self._by_slot[inward.number, True, slot_in] = sa.child_id
+        self._by_slot[outward.number, False, slot_out] = sa.child_id
+        self._spis.install(sa.inbound.spi)
+        return Placement(f"userspace/{inward.number}", self._why(inward, outward))
+
+    def _check(self, sa: ChildSa) -> None:
+        """Raises :class:`DataPlaneError` for what cannot be."""
         if sa.placement not in ("auto", "userspace"):
             raise DataPlaneError(f"{sa.name}: placement {sa.placement!r} is not the user-space data plane's")
         if sa.protocol is SaProtocol.AH and sa.path.udp_encap:
             raise DataPlaneError(f"{sa.name}: AH authenticates addresses, so that no NAT lets it pass: use ESP in UDP")
         if sa.child_id in self._children:
             raise DataPlaneError(f"{sa.name}: CHILD_SA {sa.child_id} is installed already")
-        if sa.path.remote.version not in self._udp:
+        if sa.path.remote.version not in self._workers.versions:
             raise DataPlaneError(f"{sa.name}: no IPv{sa.path.remote.version} on this machine")
-        if not fits_joined(sa):
-            sockets.stop_joining(self._udp[sa.path.remote.version])
-        slot_in = slot_out = None
-        mtu = self._inner_mtu(sa)
-        try:
-            inward, outward = self._prepare_inbound(sa, mtu), self._prepare_outbound(sa, mtu)
-            with self._parked(self._inbound):
-                slot_in = self._engine.inbound.add(inward)
-                self._inbound.set_path(slot_in, *_ends(sa.path))
-            with self._parked(self._outbound):
-                slot_out = self._engine.outbound.add(outward)
-                self._outbound.set_path(slot_out, *_ends(sa.path))
-                if sa.tfc_padding:
-                    self._outbound.reserve(mtu)
-        except (ValueError, LookupError, MemoryError, TypeError, RuntimeError) as error:
-            raise DataPlaneError(f"{sa.name}: the engine refuses the SA: {error}") from error
-        finally:
-            if slot_out is None and slot_in is not None:
-                with self._parked(self._inbound):
-                    self._engine.remove_inbound(slot_in)
-                    self._inbound.clear_path(slot_in)
-        self._children[sa.child_id] = _Child(sa, slot_in, slot_out)
-        self._by_slot[True, slot_in] = sa.child_id
-        self._by_slot[False, slot_out] = sa.child_id
-        self._spis[sa.inbound.spi] = float("inf")
-        return Placement("userspace/0", tuple(self._why))
 
-    def _prepare_inbound(self, sa: ChildSa, mtu: int) -> Sa:
+    def _sender(self, sa: ChildSa) -> Pair | None:
+        """The worker that sends for these selectors now: as long as it goes on, no packet overtakes another."""
+        policy = self._policies.get((sa.selectors, sa.priority))
+        children = [self._children[child_id] for child_id in policy.children] if policy else []
+        return next((child.outward for child in reversed(children) if child.sa.resource == sa.resource), None)
+
+    def _why(self, inward: Pair, outward: Pair) -> tuple[str, ...]:
+        if inward is outward:
+            return tuple(self._workers.why)
+        stays = f"worker {outward.number} goes on sending, so that no packet overtakes one before it"
+        return (*self._workers.why, stays)
+
+    def _prepare_inbound(self, owner: Pair, sa: ChildSa, mtu: int) -> Sa:
         """The key schedule, which takes longest, before any worker is parked."""
-        return self._engine.inbound.prepare(
+        return owner.engine.inbound.prepare(
             sa.inbound.spi,
             sa.inbound.suite,
             sa.inbound.encryption_key,
@@ -311,8 +240,8 @@ class UserspaceDataPlane:
             copy_dscp=sa.copy_dscp in ("in", "yes"),
         )
 
-    def _prepare_outbound(self, sa: ChildSa, mtu: int) -> Sa:
-        return self._engine.outbound.prepare(
+    def _prepare_outbound(self, owner: Pair, sa: ChildSa, mtu: int) -> Sa:
+        return owner.engine.outbound.prepare(
             sa.outbound.spi,
             sa.outbound.suite,
             sa.outbound.encryption_key,
@@ -335,28 +264,43 @@ class UserspaceDataPlane:
     def activate_outbound(self, child_id: int) -> None:
         """The policy of its selectors sends on it; what waited for it goes first."""
         child = self._child(child_id)
-        key = (child.sa.selectors, child.sa.priority)
-        with self._parked(self._outbound):
-            policy = self._policies.get(key)
-            if policy is None:
-                slot = self._engine.add_policy(
-                    child.sa.selectors,
-                    PolicyAction.PROTECT,
-                    priority=_rank(child.sa.priority, PolicyAction.PROTECT),
-                    sa=child.slot_out,
-                )
-                policy = self._policies[key] = _Policy(slot)
-            if child_id in policy.children:
-                policy.children.remove(child_id)
-            policy.children.append(child_id)
-            self._choose(policy)
-            trap = self._traps.get(child.sa.name)
-            if trap is not None:
-                self._outbound.answered(trap[1])
-            self._outbound.release()
+        policy = self._policies.setdefault((child.sa.selectors, child.sa.priority), _Policy())
+        if child_id in policy.children:
+            policy.children.remove(child_id)
+        policy.children.append(child_id)
+        self._point(policy, self._traps.get(child.sa.name))
+
+    def _point(self, policy: _Policy, answered: _Trap | None = None) -> None:
+        """Have a policy send on its SAs, in every worker."""
+        children = self._sending(policy)
+        newest = self._children[policy.children[-1]]
+        sa = newest.sa
+        for pair in self._from(newest.outward):
+            slots = [
+                child.slot_out if child.outward is pair else ELSEWHERE + child.outward.number for child in children
+            ]
+            with self._parked(pair.outbound):
+                if pair.number not in policy.slots:
+                    policy.slots[pair.number] = pair.engine.add_policy(
+                        sa.selectors, PolicyAction.PROTECT, priority=_rank(sa.priority, PolicyAction.PROTECT)
+                    )
+                pair.engine.share_policy(policy.slots[pair.number], slots)
+                if answered is not None and answered.home is pair:
+                    pair.outbound.answered(answered.slots[pair.number])
+                pair.outbound.release()
+
+    def _sending(self, policy: _Policy) -> list[_Child]:
+        """Flows are spread over the numbered SAs, the newest of each number; where there is none the last SA sends."""
+        children = [self._children[child_id] for child_id in policy.children]
+        numbered = {child.sa.resource: child for child in children if child.sa.resource}
+        return [numbered[number] for number in sorted(numbered)] or children[-1:]
+
+    def _from(self, first: Pair) -> list[Pair]:
+        """All workers, one before the others: what these hand over is to be known there by then."""
+        return [first, *(pair for pair in self._pairs if pair is not first)]
 
     def _deactivate(self, child_id: int) -> None:
-        """Take the SA out of its policy, which falls back to the one before, or goes. While outbound is parked."""
+        """Take the SA out of its policy, which falls back to the one before, or goes."""
         child = self._children[child_id]
         key = (child.sa.selectors, child.sa.priority)
         policy = self._policies.get(key)
@@ -364,39 +308,32 @@ class UserspaceDataPlane:
             return
         policy.children.remove(child_id)
         if policy.children:
-            self._choose(policy)
-        else:
-            self._engine.remove_policy(policy.slot)
-            del self._policies[key]
-
-    def _choose(self, policy: _Policy) -> None:
-        """Flows are spread over the numbered SAs, the newest of each number; where there is none the last SA sends."""
-        children = [self._children[child_id] for child_id in policy.children]
-        numbered = {child.sa.resource: child.slot_out for child in children if child.sa.resource}
-        if numbered:
-            self._engine.share_policy(policy.slot, [numbered[number] for number in sorted(numbered)])
-        else:
-            self._engine.change_policy(policy.slot, sa=children[-1].slot_out)
+            self._point(policy)
+            return
+        del self._policies[key]
+        for number, slot in policy.slots.items():
+            with self._parked(self._pairs[number].outbound):
+                self._pairs[number].engine.remove_policy(slot)
 
     def move(self, child_id: int, path: OuterPath) -> None:
         """Both halves use the new addresses from the next packet on."""
         child = self._child(child_id)
-        if path.remote.version not in self._udp:
+        if path.remote.version not in self._workers.versions:
             raise DataPlaneError(f"{child.sa.name}: no IPv{path.remote.version} on this machine")
         child.sa = replace(child.sa, path=path)
         mtu = self._inner_mtu(child.sa)
-        with self._parked(self._inbound, self._outbound):
-            self._inbound.set_path(child.slot_in, *_ends(path))
-            self._engine.inbound.move(child.slot_in, path.local, path.remote)
-            self._outbound.set_path(child.slot_out, *_ends(path))
-            self._engine.outbound.move(child.slot_out, path.local, path.remote)
+        with self._parked(child.inward.inbound, child.outward.outbound):
+            child.inward.inbound.set_path(child.slot_in, *_ends(path))
+            child.inward.engine.inbound.move(child.slot_in, path.local, path.remote)
+            child.outward.outbound.set_path(child.slot_out, *_ends(path))
+            child.outward.engine.outbound.move(child.slot_out, path.local, path.remote)
             self._set_mtu(child, mtu)
 
     def counters(self, child_id: int) -> SaCounters:
         """Packets and bytes of inner packets, and drops by verdict, of both halves."""
         child = self._child(child_id)
-        in_counters, in_drops = self._engine.inbound.views
-        out_counters, out_drops = self._engine.outbound.views
+        in_counters, in_drops = child.inward.engine.inbound.views
+        out_counters, out_drops = child.outward.engine.outbound.views
         drops: dict[str, int] = {}
         for by_verdict in (in_drops[child.slot_in], out_drops[child.slot_out]):
             for verdict, count in enumerate(by_verdict):
@@ -417,78 +354,83 @@ class UserspaceDataPlane:
     def retire(self, child_id: int) -> None:
         """Its policy falls back to the SA that was active before, if any."""
         child = self._child(child_id)
-        with self._parked(self._outbound):
-            self._deactivate(child_id)
-            self._engine.retire_outbound(child.slot_out)
+        self._deactivate(child_id)
+        with self._parked(child.outward.outbound):
+            child.outward.engine.retire_outbound(child.slot_out)
 
     def remove(self, child_id: int) -> None:
-        """Both halves, the keys wiped. Unknown ids are ignored."""
+        """Both halves, the keys wiped, once their owners are between two batches. Unknown ids are ignored."""
         child = self._children.get(child_id)
         if child is None:
             return
-        with self._parked(self._inbound, self._outbound):
-            self._deactivate(child_id)
-            self._engine.remove_outbound(child.slot_out)
-            self._engine.remove_inbound(child.slot_in)
-            self._outbound.clear_path(child.slot_out)
-            self._inbound.clear_path(child.slot_in)
+        self._deactivate(child_id)
+        with self._parked(child.inward.inbound, child.outward.outbound):
+            child.outward.engine.remove_outbound(child.slot_out)
+            child.inward.engine.remove_inbound(child.slot_in)
+            child.outward.outbound.clear_path(child.slot_out)
+            child.inward.inbound.clear_path(child.slot_in)
         del self._children[child_id]
-        del self._by_slot[True, child.slot_in]
-        del self._by_slot[False, child.slot_out]
-        self._spis.pop(child.sa.inbound.spi, None)
+        del self._by_slot[child.inward.number, True, child.slot_in]
+        del self._by_slot[child.outward.number, False, child.slot_out]
+        self._spis.free(child.sa.inbound.spi)
         _wipe(child.sa)
 
     def set_trap(self, policy: TrapPolicy) -> None:
         """Add or replace, by name; a replaced trap asks anew."""
         self.clear_trap(policy.name)
-        with self._parked(self._outbound):
-            slot = self._engine.add_policy(
-                policy.selectors, policy.action, priority=_rank(policy.priority, policy.action)
-            )
-            self._outbound.forget(slot)
-        self._traps[policy.name] = (policy, slot)
+        home = self._pairs[len(self._traps) % len(self._pairs)]
+        trap = self._traps[policy.name] = _Trap(policy, home, {})
+        rank = _rank(policy.priority, policy.action)
+        for pair in self._from(home):
+            waits = policy.action is PolicyAction.TRAP and pair is not home
+            with self._parked(pair.outbound):
+                slot = trap.slots[pair.number] = pair.engine.add_policy(
+                    policy.selectors, policy.action, priority=rank, sa=ELSEWHERE + home.number if waits else NO_SLOT
+                )
+                pair.outbound.forget(slot)
 
     def clear_trap(self, name: str) -> None:
         """What waits for it is dropped and counted. Unknown names are ignored."""
         known = self._traps.pop(name, None)
         if known is None:
             return
-        with self._parked(self._outbound):
-            self._engine.remove_policy(known[1])
-            self._outbound.forget(known[1])
+        for number, slot in known.slots.items():
+            pair = self._pairs[number]
+            with self._parked(pair.outbound):
+                pair.engine.remove_policy(slot)
+                pair.outbound.forget(slot)
 
     def drops(self) -> dict[str, int]:
-        """By verdict's label: the engine's and the I/O's together."""
-        engine_in, engine_out = self._engine.verdicts
-        totals = engine_in + engine_out + self._inbound.counters + self._outbound.counters
-        return {verdict.label: int(totals[verdict]) for verdict in Verdict if verdict.is_drop}
+        """By verdict's label: the engines' and the I/O's together, over all workers."""
+        return self._workers.drops()
 
     # ---- events --------------------------------------------------------------------------------------------------
 
     @property
     def event_fd(self) -> int:
         """Readable when :meth:`events` has something."""
-        return self._bell
+        return self._workers.bell
 
     def events(self) -> list[DataPlaneEvent]:
         """Drain what the workers noted."""
         with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self._bell)
+            os.eventfd_read(self._workers.bell)
         out: list[DataPlaneEvent] = []
-        for mailbox in self._notes:
-            for record in mailbox.drain():
-                event = self._event(note.decode_note(record))
-                if event is not None:
-                    out.append(event)
+        for pair in self._pairs:
+            for mailbox in pair.notes:
+                for record in mailbox.drain():
+                    event = self._event(pair.number, note.decode_note(record))
+                    if event is not None:
+                        out.append(event)
         return out
 
-    def _event(self, told: note.Note) -> DataPlaneEvent | None:
+    def _event(self, worker: int, told: note.Note) -> DataPlaneEvent | None:
         """The event that a note means; ``None`` where its SA or policy has gone meanwhile, or it is ours to act on."""
         if told.kind == note.ACQUIRE:
-            return self._acquire(told)
+            return self._acquire(worker, told)
         if told.kind == note.UNKNOWN_SPI and told.path is not None:
             return None if told.spi in self._spis else UnknownSpi(told.spi, _outer(told.path))
-        child_id = self._by_slot.get((told.inbound, told.slot))
+        child_id = self._by_slot.get((worker, told.inbound, told.slot))
         if child_id is None:
             return None
         sa = self._children[child_id].sa
@@ -502,12 +444,12 @@ class UserspaceDataPlane:
         self._follow_path_mtu(child_id)
         return None
 
-    def _acquire(self, told: note.Note) -> Acquire | None:
-        for policy, slot in self._traps.values():
-            if slot == told.slot and told.source is not None and told.destination is not None:
+    def _acquire(self, worker: int, told: note.Note) -> Acquire | None:
+        for trap in self._traps.values():
+            if trap.slots.get(worker) == told.slot and told.source is not None and told.destination is not None:
                 return Acquire(
-                    policy.name,
-                    policy.reqid,
+                    trap.policy.name,
+                    trap.policy.reqid,
                     told.source,
                     told.destination,
                     told.protocol,
@@ -520,15 +462,15 @@ class UserspaceDataPlane:
         """The kernel has learnt a smaller path MTU: larger packets are answered with ICMP from now on."""
         child = self._children[child_id]
         mtu = self._inner_mtu(child.sa)
-        with self._parked(self._inbound, self._outbound):
+        with self._parked(child.inward.inbound, child.outward.outbound):
             self._set_mtu(child, mtu)
         log.info("%s: packets of at most %d bytes fit the path to %s", child.sa.name, mtu, child.sa.path.remote)
 
     def _set_mtu(self, child: _Child, mtu: int) -> None:
-        """While both workers are parked."""
+        """While both threads are parked."""
         mss = self._mss(child.sa, mtu)
-        self._engine.outbound.set_mtu(child.slot_out, mtu, mss)
-        self._engine.inbound.set_mtu(child.slot_in, 0, mss)
+        child.outward.engine.outbound.set_mtu(child.slot_out, mtu, mss)
+        child.inward.engine.inbound.set_mtu(child.slot_in, 0, mss)
 
     def _mss(self, sa: ChildSa, mtu: int) -> int:
         """What TCP may announce, so that no segment has to be told of a path or a device that is too narrow for it."""
@@ -569,91 +511,47 @@ class UserspaceDataPlane:
     @property
     def provider(self) -> str:
         """The AEAD provider in use."""
-        return self._engine.provider
+        return self._pairs[0].engine.provider
+
+    @property
+    def workers(self) -> int:
+        """How many there are."""
+        return len(self._pairs)
 
     def io_figures(self) -> dict[str, int]:
-        """Packets, batches and system calls since the start, for benchmarks and ``status``."""
-        return {
-            "out_packets": self._outbound.packets,
-            "out_batches": self._outbound.batches,
-            "out_waits": self._outbound.waits,
-            "out_datagrams": self._sender.datagrams,
-            "out_send_calls": self._sender.calls,
-            "out_gso_refused": self._sender.gso_refused,
-            "in_packets": self._inbound.packets,
-            "in_batches": self._inbound.batches,
-            "in_waits": self._inbound.waits,
-            "waiting_for_sa": self._outbound.waiting,
-            "notes_lost": sum(mailbox.lost for mailbox in self._notes),
-            "ike_lost": self._ike.mailbox.lost,
-        }
+        """Packets, batches and system calls since the start, for benchmarks and ``stats``: summed over all workers."""
+        return self._workers.figures()
+
+    def worker_figures(self) -> list[dict[str, int]]:
+        """The same of each worker, and how many CHILD_SAs it owns (``sas``)."""
+        owned = [0] * len(self._pairs)
+        for child in self._children.values():
+            owned[child.inward.number] += 1
+        return [self._workers.figures_of(pair) | {"sas": owned[pair.number]} for pair in self._pairs]
 
     def time_stages(self, on: bool = True) -> None:
         """Keep the nanoseconds of :meth:`stages` from now on, from zero; they cost a few of them a packet."""
-        with self._parked(self._outbound, self._inbound):
-            self._engine.time_stages(on)
-            self._outbound.time_stages(on)
-            self._inbound.time_stages(on)
+        self._workers.time_stages(on)
 
     def stages(self) -> dict[str, dict[str, int]]:
         """Where time goes: nanoseconds by stage (``out.read``), and bytes copied there, by us and by the kernel.
 
-        ``packets`` stands beside them. Totals: who wants them for a while takes the difference of two calls.
+        ``packets`` stands beside them. Totals over all workers: who wants them for a while takes the difference of two.
         """
-        engine = self._engine.stages
-        spent = {f"out.{name}": value for name, value in self._outbound.spent.items()}
-        spent |= {f"in.{name}": value for name, value in self._inbound.spent.items()}
-        spent |= {f"out.{name}": engine[name] for name in ("classify", "wrap", "seal", "sent")}
-        spent |= {f"in.{name}": engine[name] for name in ("lookup", "admit", "open", "unwrap")}
-        copied = {
-            "out.read": self._reader.copied,
-            "out.write": self._sender.copied,
-            "in.read": sum(receiver.copied for receiver in self._receivers),
-            "in.write": self._writer.copied,
-        }
-        packets = {"out": self._outbound.packets, "in": self._inbound.packets}
-        return {"ns": spent, "copied": copied, "packets": packets}
+        return self._workers.stages()
 
     def close(self) -> None:
         """Join the workers, forget all SAs, close every descriptor; the TUN device goes with its own."""
-        if self._closed:
-            return
-        self._closed = True
-        for worker in (self._outbound, self._inbound):
-            worker.stop()
-        for thread in self._threads:
-            thread.join(JOIN_SECONDS)
-        if any(thread.is_alive() for thread in self._threads):
-            raise DataPlaneError(f"user-space data plane: a worker did not stop within {JOIN_SECONDS:g} s")
+        self._workers.close()
         for child in self._children.values():
             _wipe(child.sa)
         self._children.clear()
-        self._owned.close()
 
     def __enter__(self) -> UserspaceDataPlane:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _work(worker: Worker, cpu: int | None) -> None:
-    """A worker thread's body."""
-    if cpu is not None:
-        with contextlib.suppress(OSError):
-            os.sched_setaffinity(0, {cpu})
-    worker.run()
-
-
-def bring_up(name: str, mtu: int) -> None:
-    """Set the TUN's MTU and bring it up, without the link-local address that nobody asked for."""
-    from pyroute2 import IPRoute
-
-    with contextlib.suppress(OSError), open(f"/proc/sys/net/ipv6/conf/{name}/addr_gen_mode", "w") as file:
-        file.write("1")
-    with IPRoute() as route:
-        index = route.link_lookup(ifname=name)[0]
-        route.link("set", index=index, mtu=mtu, txqlen=TUN_QUEUE, state="up")
 
 
 def _rank(priority: int, action: PolicyAction) -> int:

@@ -18,6 +18,9 @@ cdef enum:
     TAILROOM = 320
     BATCH_MAX = 256
     NO_SLOT = 0xffffffff
+    # As a policy's SA, ELSEWHERE + n says that worker n has it (at most WORKERS_MAX workers).
+    ELSEWHERE = 0xffffff00
+    WORKERS_MAX = 64
 
 cdef enum:
     FLAG_DF = 1         # out, set by the engine: the outer IPv4 header is to say "do not fragment"
@@ -30,7 +33,7 @@ cdef struct packet_t:
     uint16_t verdict    # Verdict; 0 is OK. Whoever sets another one ends the packet's way
     uint8_t family      # 4 or 6, of the packet that the descriptor covers now; 0 where it starts with ESP
     uint8_t tos         # DSCP and ECN: of the outer header (out: to be sent with; in: as received)
-    uint32_t sa         # slot in the SA table of its direction, set by the engine; NO_SLOT: none
+    uint32_t sa         # slot in the SA table of its direction, set by the engine; NO_SLOT: none; ELSEWHERE + worker
     uint32_t peer       # slot in the batch's peer addresses (inbound: where it came from)
     uint8_t flags       # FLAG_*
     uint8_t reserved

@@ -8,6 +8,8 @@ HEADROOM: int
 TAILROOM: int
 BATCH_MAX: int
 NO_SLOT: int
+ELSEWHERE: int
+WORKERS_MAX: int
 FLAG_DF: int
 FLAG_DUMMY: int
 FLAG_OUTER: int

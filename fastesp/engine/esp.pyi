@@ -15,7 +15,13 @@ class Engine:
     policies: Policies
 
     def __init__(
-        self, *, provider: str = "auto", max_sas: int = 131072, max_policies: int = 16384, flows: int = 65536
+        self,
+        *,
+        provider: str = "auto",
+        max_sas: int = 131072,
+        max_policies: int = 16384,
+        flows: int = 65536,
+        seed: tuple[int, ...] | None = None,
     ) -> None: ...
     @property
     def provider(self) -> str: ...

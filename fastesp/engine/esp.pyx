@@ -22,7 +22,7 @@ from libc.string cimport memcpy, memset
 
 from fastesp.engine.aead cimport job_t, run_t
 from fastesp.engine.ah cimport AH_FIXED, ah_conceal, ah_find, ah_length, ah_restore, ah_t
-from fastesp.engine.batch cimport FLAG_DF, FLAG_DUMMY, FLAG_OUTER, NO_SLOT, Batch, packet_t
+from fastesp.engine.batch cimport ELSEWHERE, FLAG_DF, FLAG_DUMMY, FLAG_OUTER, NO_SLOT, Batch, packet_t
 from fastesp.engine.clock cimport monotonic_ns
 from fastesp.engine.hints cimport load32, prefetch, prefetch_write
 from fastesp.engine.ip cimport ip_parse, tos_of
@@ -47,16 +47,18 @@ cdef class Engine:
 
     ``provider`` is ``auto``, ``ipsec-mb`` or ``openssl``; a name alone never falls back. Memory is reserved for
     ``max_sas`` SAs each way and ``max_policies`` policies, but taken only as they come; ``flows`` (a power of two) is
-    the size of the cache of policy decisions. An engine belongs to one thread at a time.
+    the size of the cache of policy decisions, ``seed`` that of :class:`Policies`. Each half, out and in, belongs to one
+    thread at a time.
     """
 
     def __cinit__(
-        self, *, str provider="auto", uint32_t max_sas=131072, uint32_t max_policies=16384, uint32_t flows=65536
+        self, *, str provider="auto", uint32_t max_sas=131072, uint32_t max_policies=16384, uint32_t flows=65536,
+        tuple seed=None
     ):
         cdef uint64_t[::1] counters
         self.inbound = SaTable(max_sas, True, open_providers(provider))
         self.outbound = SaTable(max_sas, False, open_providers(provider))
-        self.policies = Policies(max_policies, flows)
+        self.policies = Policies(max_policies, flows, seed)
         self._verdicts_in = np.zeros(VERDICT_COUNT, np.uint64)
         self._verdicts_out = np.zeros(VERDICT_COUNT, np.uint64)
         counters = self._verdicts_in
@@ -162,7 +164,7 @@ cdef class Engine:
         return self.policies.add(selectors, action, priority=priority, sa=sa)
 
     def change_policy(self, policy, *, action=None, sa=None):
-        """Another action or SA for it, from the next packet on (:meth:`Policies.change`)."""
+        """Another action or SA, from the next packet on (:meth:`Policies.change`); ``ELSEWHERE + n``: one of worker n's."""
         self.policies.change(policy, action=action, sa=sa)
 
     def share_policy(self, policy, sas):
@@ -252,7 +254,8 @@ cdef inline uint32_t find_policy(Engine engine, work_t* work, uint32_t count) no
                 drop_out(engine, w, verdict_without_sa(found.action))
                 continue
         if w.slot >= engine.outbound.fresh:
-            drop_out(engine, w, VERDICT_NO_SA)
+            w.packet.sa = w.slot
+            drop_out(engine, w, VERDICT_ELSEWHERE if w.slot >= ELSEWHERE else VERDICT_NO_SA)
             continue
         w.sa = &engine.outbound.slots[w.slot]
         if w.slot != last:

@@ -23,7 +23,7 @@ cdef enum:
 cdef struct policy_t:
     uint32_t* shared        # several outbound SAs, over which flows are spread (RFC 9611); NULL: `sa` alone
     uint32_t shared_count
-    uint32_t sa             # slot of the outbound SA; NO_SLOT: none yet
+    uint32_t sa             # slot of the outbound SA; NO_SLOT: none yet; ELSEWHERE + n: worker n knows
     uint32_t first          # its selectors, linked
     uint8_t action
 

@@ -24,15 +24,18 @@ cdef class Policies:
     """Ordered policies over one worker's outbound traffic.
 
     ``capacity`` policies at most; ``flows`` (a power of two) is the size of the cache in front. Lower ``priority`` goes
-    first; among equals the narrower selector, then the older policy.
+    first; among equals the narrower selector, then the older policy. ``seed``: four numbers of 64 bits for the flows'
+    hashes; tables of several workers have the same, so that they agree on which of several SAs a flow has.
     """
 
-    def __cinit__(self, uint32_t capacity, uint32_t flows):
+    def __cinit__(self, uint32_t capacity, uint32_t flows, tuple seed=None):
         cdef uint32_t at
         if not 0 < capacity <= 1 << 24:
             raise ValueError(f"a policy table holds 1 to {1 << 24} policies, not {capacity}")
         if flows < 2 or flows & (flows - 1):
             raise ValueError(f"the flow cache's size is a power of two, not {flows}")
+        if seed is not None and len(seed) != 4:
+            raise ValueError(f"a seed has four numbers, not {len(seed)}")
         self.capacity = capacity
         self.policies = <policy_t*>calloc(capacity, sizeof(policy_t))
         self.freed = <uint32_t*>calloc(capacity, sizeof(uint32_t))
@@ -44,7 +47,7 @@ cdef class Policies:
         self.generation = 1
         self.row_freed = NO_SLOT
         for at in range(4):
-            self.seed[at] = secrets.randbits(64)
+            self.seed[at] = secrets.randbits(64) if seed is None else seed[at]
         if not self.grow_rows():
             raise MemoryError("no memory for policies")
 

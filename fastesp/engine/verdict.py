@@ -55,6 +55,8 @@ class Verdict(IntEnum):
     """A queue or a hold-back buffer was full. Set by I/O."""
     SEND_FAILED = 23
     """The kernel refused to send it. Set by I/O."""
+    ELSEWHERE = 24
+    """Outbound: another worker owns the SA, and takes the packet over. Not a drop: that one counts it anew."""
 
     @property
     def label(self) -> str:
@@ -67,4 +69,6 @@ class Verdict(IntEnum):
         return self not in _NO_DROPS
 
 
-_NO_DROPS = frozenset({Verdict.OK, Verdict.BYPASS, Verdict.ACQUIRE, Verdict.DUMMY, Verdict.KEEPALIVE})
+_NO_DROPS = frozenset(
+    {Verdict.OK, Verdict.BYPASS, Verdict.ACQUIRE, Verdict.DUMMY, Verdict.KEEPALIVE, Verdict.ELSEWHERE}
+)

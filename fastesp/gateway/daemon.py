@@ -179,7 +179,7 @@ class Process:
         endpoint = Endpoint(
             gateway.registry.resolved,
             gateway.vault,
-            child_spi=lambda protocol: dataplane.allocate_spi(PROTOCOLS[ProtocolId(protocol)]),
+            child_spi=lambda protocol, replaces: dataplane.allocate_spi(PROTOCOLS[ProtocolId(protocol)], replaces),
             inbound_activity=gateway.inbound_activity,
             source_for=lambda remote: source_for(remote, mark=self.options.socket_mark),
             timing=self.timing,
@@ -289,4 +289,6 @@ def make_dataplane(options: Options) -> UserspaceDataPlane:
         provider=options.provider,
         gso=None if options.gso else False,
         gro=None if options.gso else False,
+        workers=options.workers,
+        poll=options.poll,
     )

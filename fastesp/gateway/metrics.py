@@ -63,6 +63,7 @@ class Collector:
                 exchanges.add_metric([event], count)
         yield exchanges
         yield from self._traffic()
+        yield from self._workers()
 
     def _traffic(self) -> Iterable[Metric]:
         """Summed over the live SAs of a child: it falls back when one goes, so it is a gauge."""
@@ -85,6 +86,23 @@ class Collector:
         for (what, connection, child, way), count in sorted(sums.items()):
             families[what].add_metric([connection, child, way], count)
         yield from families.values()
+
+    def _workers(self) -> Iterable[Metric]:
+        """What each worker carries, and what it leaves to the owner of an SA."""
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+        labels = ["worker", "direction"]
+        packets = CounterMetricFamily("fastesp_worker_packets", "Packets that a worker took in", labels=labels)
+        handed = CounterMetricFamily("fastesp_worker_handed", "Of these, left to the SA's owner", labels=labels)
+        sas = GaugeMetricFamily("fastesp_worker_child_sas", "CHILD_SAs that a worker owns", labels=["worker"])
+        for number, figures in enumerate(self._gateway.dataplane.worker_figures()):
+            for way in ("in", "out"):
+                packets.add_metric([str(number), way], figures[f"{way}_packets"])
+                handed.add_metric([str(number), way], figures[f"{way}_handed"])
+            sas.add_metric([str(number)], figures["sas"])
+        yield packets
+        yield handed
+        yield sas
 
 
 class MetricsServer:

@@ -43,6 +43,10 @@ class Options:
     port: int = 500
     nat_port: int = 4500
     gso: bool = True
+    workers: int = 0
+    """Pairs of threads that carry packets; 0: one for each four cores."""
+    poll: bool = False
+    """They never sleep."""
     routes: bool = True
     routing_table: int = ROUTING_TABLE
     routing_priority: int = ROUTING_TABLE

@@ -1,7 +1,7 @@
 """All IKE datagrams of a gateway in one place: port 500 plain, the NAT-T port behind a marker (RFC 3948 section 2.2).
 
-ESP shares the NAT-T port, so the inbound worker reads it and posts what is IKE into a mailbox; sending uses the same
-socket.
+ESP shares the NAT-T port, so the inbound workers read it, and each posts what is IKE into a mailbox of its own;
+sending uses the first worker's socket.
 """
 
 from __future__ import annotations
@@ -50,14 +50,16 @@ class Route(Protocol):
 class IkeSockets:
     """Port 500 sockets of its own, the NAT-T sockets borrowed. ``fd`` is readable while datagrams wait."""
 
-    def __init__(self, port: int, natt_port: int, natt: dict[int, socket.socket], *, mark: int = 0) -> None:
+    def __init__(
+        self, port: int, natt_port: int, natt: dict[int, socket.socket], *, mark: int = 0, workers: int = 1
+    ) -> None:
         self.port = port
         self.natt_port = natt_port
         self.send_errors = 0
         self._natt = natt
         self._plain: dict[int, socket.socket] = {}
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self.mailbox = Mailbox(MAILBOX_BYTES, self._bell)
+        self.mailboxes = [Mailbox(MAILBOX_BYTES, self._bell) for _ in range(workers)]
         self._epoll = select.epoll()
         self._epoll.register(self._bell, select.EPOLLIN)
         try:
@@ -79,12 +81,13 @@ class IkeSockets:
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._bell)
         out: list[Datagram] = []
-        records = self.mailbox.drain(DATAGRAMS_A_CALL)
-        if len(records) == DATAGRAMS_A_CALL:
-            os.eventfd_write(self._bell, 1)
-        for record in records:
-            (local, local_port, remote, remote_port), data = split_path(record)
-            out.append((data, local, local_port, remote, remote_port))
+        for mailbox in self.mailboxes:
+            records = mailbox.drain(DATAGRAMS_A_CALL)
+            if len(records) == DATAGRAMS_A_CALL:
+                os.eventfd_write(self._bell, 1)
+            for record in records:
+                (local, local_port, remote, remote_port), data = split_path(record)
+                out.append((data, local, local_port, remote, remote_port))
         for version, sock in self._plain.items():
             out += self._receive_plain(sock, version)
         return out

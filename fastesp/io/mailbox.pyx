@@ -1,4 +1,4 @@
-"""A bounded mailbox from a worker, which never waits and holds no GIL, to the control plane.
+"""A bounded mailbox from a worker, which never waits and holds no GIL, to the control plane or to another worker.
 
 One writer, one reader, a ring of bytes between them. A record is its length (4 bytes) and its bytes, rounded up
 to 8. What finds no room is counted in ``lost`` and dropped: a flood of events may not grow memory. The doorbell
@@ -6,6 +6,7 @@ to 8. What finds no room is counted in ``lost`` and dropped: a flood of events m
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
@@ -70,19 +71,40 @@ cdef class Mailbox:
 
     def drain(self, int limit=1 << 30):
         """Up to ``limit`` records, oldest first. Clear the eventfd before, or it rings for nothing."""
-        cdef uint32_t length
-        cdef uint64_t head
+        cdef int64_t length
         cdef bytes record
         cdef list out = []
+        # Once before the first look, so that what comes meanwhile rings again even where `limit` ends this early.
         swap(&self.rung, 0)
-        head = load_acquire(&self.head)
-        while self.tail != head and len(out) < limit:
-            self._read(self.tail, &length, 4)
+        while len(out) < limit:
+            length = self.next()
+            if length < 0:
+                break
             record = PyBytes_FromStringAndSize(NULL, length)
-            self._read(self.tail + 4, PyBytes_AS_STRING(record), length)
-            store_release(&self.tail, self.tail + ((4 + <uint64_t> length + 7) & ~<uint64_t> 7))
+            self.copy(0, PyBytes_AS_STRING(record), <uint32_t> length)
+            self.drop(<uint32_t> length)
             out.append(record)
         return out
+
+    cdef int64_t next(self) noexcept nogil:
+        """Length of the oldest record; -1 where there is none, and then the next one rings."""
+        cdef uint32_t length
+        if self.tail == load_acquire(&self.head):
+            # The mark goes first: a record written before this is seen below, one written after it rings.
+            if load_acquire(&self.rung):
+                swap(&self.rung, 0)
+            if self.tail == load_acquire(&self.head):
+                return -1
+        self._read(self.tail, &length, 4)
+        return length
+
+    cdef void copy(self, uint32_t at, void* data, uint32_t length) noexcept nogil:
+        """``length`` bytes of the oldest record, from ``at`` on: both within it."""
+        self._read(self.tail + 4 + at, data, length)
+
+    cdef void drop(self, uint32_t length) noexcept nogil:
+        """Go on behind the oldest record, which has ``length`` bytes."""
+        store_release(&self.tail, self.tail + ((4 + <uint64_t> length + 7) & ~<uint64_t> 7))
 
     def put_record(self, bytes record not None):
         """Append from Python: for tests, and for a control plane that posts to itself."""

@@ -1,20 +1,25 @@
 """Outbound, TUN to wire, in the order of a packet:
 
-1. read super-packets from the TUN, cut them into a batch (tun.pyx, segment.pyx);
+1. read super-packets from the TUN, cut them into a batch (tun.pyx, segment.pyx), or take over what other workers cut;
 2. the engine finds each packet's policy and SA and seals it in place;
-3. what met a trap is kept and asked for, what is too big is answered with ICMP;
+3. what another worker's SA is to seal goes to that worker; what met a trap is kept and asked for, what is too big is
+   answered with ICMP;
 4. the rest goes out in as few system calls as possible (send.pyx).
+
+Only its owner takes an SA's sequence numbers, so that they leave in order and no nonce comes twice. The kernel keeps a
+flow on one TUN queue, and from there each way to an owner is one queue: order within a flow stays.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from fastesp.engine.batch cimport NO_SLOT
+from fastesp.engine.batch cimport ELSEWHERE, NO_SLOT, WORKERS_MAX
 from fastesp.engine.esp cimport Engine
 from fastesp.engine.verdict cimport (
     VERDICT_ACQUIRE,
     VERDICT_BYPASS,
+    VERDICT_ELSEWHERE,
     VERDICT_OK,
     VERDICT_OVERFLOW,
     VERDICT_SEND_FAILED,
@@ -26,6 +31,7 @@ from fastesp.io.icmp cimport ICMP_ROOM, too_big
 from fastesp.io.linux cimport load_acquire
 from fastesp.io.mailbox cimport Mailbox
 from fastesp.io.note cimport NOTE_ACQUIRE, NOTE_PATH_MTU, note_t
+from fastesp.io.tun cimport ENOUGH
 from fastesp.io.worker cimport COMMAND_RUN, monotonic, stage_begin, stage_end, watch
 
 cdef uint64_t SECOND = 1000000000
@@ -51,6 +57,19 @@ cdef class Outbound(Worker):
 
     def __dealloc__(self):
         free(self.asked)
+
+    def exchange(self, list to_others not None, list from_others not None):
+        """Mailboxes to and from the other workers' outbound halves, by worker; None for itself. Before ``run``."""
+        cdef Mailbox mailbox
+        if not len(to_others) == len(from_others) <= WORKERS_MAX:
+            raise ValueError(f"{len(to_others)} and {len(from_others)} mailboxes: one a worker, at most {WORKERS_MAX}")
+        self._mailboxes = [to_others, from_others]
+        for number, mailbox in enumerate(to_others):
+            self.to_others[<int> number] = <void*> mailbox if mailbox is not None else NULL
+        for mailbox in from_others:
+            if mailbox is not None:
+                self.from_others[self.senders] = <void*> mailbox
+                self.senders += 1
 
     def release(self):
         """Try all held packets again: an SA has come up. While parked."""
@@ -82,13 +101,44 @@ cdef class Outbound(Worker):
             if load_acquire(&self.command) != COMMAND_RUN and not self.attend():
                 return
             began = stage_begin(self)
-            if self.to_release:
-                self._release()
-            elif self.reader.fill() == 0:
+            if not self._fill():
                 self.wait(&ready)
                 continue
             stage_end(self, &self.reading, began)
             self._process(monotonic())
+
+    cdef bint _fill(self) noexcept nogil:
+        """A batch: what was held and is to be tried again, else what others handed over and the TUN's in turn."""
+        if self.to_release:
+            self._release()
+            return True
+        if self.senders == 0:
+            return self.reader.fill() != 0
+        self.others_turn = not self.others_turn
+        if self.others_turn:
+            return self._take_over() or self.reader.fill() != 0
+        return self.reader.fill() != 0 or self._take_over()
+
+    cdef bint _take_over(self) noexcept nogil:
+        """Fill the batch with packets that other workers cut, each sender's in its order; false: there are none."""
+        cdef uint32_t i
+        self.reader.clear()
+        for i in range(self.senders):
+            self._take_from(<Mailbox> self.from_others[(self.next_sender + i) % self.senders])
+        self.next_sender = (self.next_sender + 1) % self.senders
+        return self.reader.batch.count != 0
+
+    cdef void _take_from(self, Mailbox mailbox) noexcept nogil:
+        cdef int64_t length
+        cdef uint8_t* place
+        while self.reader.batch.count < <uint32_t> ENOUGH:
+            length = mailbox.next()
+            place = self.reader.room_for(<uint32_t> length) if length >= 0 else NULL
+            if place == NULL:
+                return
+            mailbox.copy(0, place, <uint32_t> length)
+            mailbox.drop(<uint32_t> length)
+            self.reader.place(<uint32_t> length)
 
     cdef void _release(self) noexcept nogil:
         """Fill the batch with held packets that are to be tried again."""
@@ -127,13 +177,24 @@ cdef class Outbound(Worker):
         self.tell_limits(False)
 
     cdef void _exception(self, packet_t* packet, uint64_t now) noexcept nogil:
-        if packet.verdict == VERDICT_ACQUIRE:
+        if packet.verdict == VERDICT_ELSEWHERE:
+            self._hand_over(packet)
+        elif packet.verdict == VERDICT_ACQUIRE:
             self._hold(packet, now)
         elif packet.verdict == VERDICT_TOO_BIG and packet.sa < self.path_count:
             self._too_big(packet, now)
         elif packet.verdict == VERDICT_BYPASS:
             # Routes keep such packets away: the TUN has no way out in the clear, and one that comes is lost.
             self.counts[<int> VERDICT_SEND_FAILED] += 1
+
+    cdef void _hand_over(self, packet_t* packet) noexcept nogil:
+        """To the worker that owns the SA; where that one does not keep up, the packet is lost as in any full queue."""
+        cdef uint32_t owner = packet.sa - ELSEWHERE
+        cdef void* mailbox = self.to_others[owner] if owner < WORKERS_MAX else NULL
+        if mailbox != NULL and (<Mailbox> mailbox).put(self.reader.region + packet.offset, packet.length, NULL, 0):
+            self.handed += 1
+        else:
+            self.counts[<int> VERDICT_OVERFLOW] += 1
 
     cdef void _hold(self, packet_t* packet, uint64_t now) noexcept nogil:
         """Keep the packet, and ask for an SA unless that was done a short while ago."""

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from fastesp.engine.batch cimport Batch
+from fastesp.engine.batch cimport WORKERS_MAX, Batch
 from fastesp.io.linux cimport iovec, mmsghdr, sockaddr_storage
 from fastesp.io.mailbox cimport Mailbox
 from fastesp.io.path cimport path_t
@@ -41,7 +41,15 @@ cdef class Receiver:
 
 cdef class UdpReceiver(Receiver):
     cdef Mailbox ike
+    cdef uint32_t worker        # whose socket this is, of so many
+    cdef uint32_t workers
+    cdef list _mailboxes        # keeps those below
+    cdef void* to_others[WORKERS_MAX]   # by worker: a Mailbox, or NULL
+    cdef readonly uint64_t handed
     cdef void _sort(self, uint32_t slot, uint32_t offset, uint32_t length, uint8_t tos) noexcept nogil
+    cdef void _hand_over(
+        self, uint32_t owner, uint32_t slot, const uint8_t* data, uint32_t length, uint8_t tos
+    ) noexcept nogil
 
 
 cdef class RawReceiver(Receiver):

@@ -8,7 +8,10 @@ class Receiver:
     copied: int
 
 class UdpReceiver(Receiver):
+    handed: int
+
     def __init__(self, fd: int, local_port: int, ike: Mailbox) -> None: ...
+    def exchange(self, worker: int, to_others: list[Mailbox | None]) -> None: ...
 
 class RawReceiver(Receiver):
     def __init__(self, fd: int, family: int, protocol: int) -> None: ...

@@ -4,6 +4,8 @@
    handed over is the kernel asked again, because descriptors point into the same buffers.
 2. A message is a datagram, or (UDP GRO) up to 64 of one size side by side: each gets its descriptor, in place.
 3. UDP on the NAT-T port is sorted by RFC 3948 section 2: keepalive, IKE behind a non-ESP marker, or ESP.
+4. ESP of another worker's SA is handed over to that one. The kernel leaves few of them: GRO joins datagrams of one
+   flow whatever their SPIs, and the first one's decides where all go.
 
 The region and the peers belong to the receiver; a batch is the worker's to change until it calls ``fill`` again.
 """
@@ -12,11 +14,13 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, PROT_READ, PROT_WRITE, mmap, munmap
 
-from fastesp.engine.batch cimport BATCH_MAX, FLAG_OUTER, NO_SLOT, batch_over, packet_t
+from fastesp.engine.batch cimport BATCH_MAX, FLAG_OUTER, NO_SLOT, WORKERS_MAX, batch_over, packet_t
 from fastesp.engine.header cimport write_ip_header
 from fastesp.engine.ip cimport PROTOCOL_AH
-from fastesp.engine.verdict cimport VERDICT_KEEPALIVE, VERDICT_OK, VERDICT_TRUNCATED
+from fastesp.engine.verdict cimport VERDICT_KEEPALIVE, VERDICT_OK, VERDICT_OVERFLOW, VERDICT_TRUNCATED
+from fastesp.io.checksum cimport get_be32
 from fastesp.io.linux cimport MSG_DONTWAIT, MSG_TRUNC, recvmmsg
+from fastesp.io.owner cimport handed_t, owner_of
 from fastesp.io.path cimport CONTROL_SIZE, path_of_message
 
 cdef enum:
@@ -115,6 +119,18 @@ cdef class UdpReceiver(Receiver):
     def __init__(self, int fd, int local_port, Mailbox ike not None):
         self.local_port = <uint16_t> local_port
         self.ike = ike
+        self.workers = 1
+
+    def exchange(self, uint32_t worker, list to_others not None):
+        """It is ``worker``'s socket: mailboxes to the inbound halves of the others, None for itself. Before ``run``."""
+        cdef Mailbox mailbox
+        if not worker < <uint32_t> len(to_others) <= WORKERS_MAX:
+            raise ValueError(f"worker {worker} of {len(to_others)}: at most {WORKERS_MAX}")
+        self._mailboxes = to_others
+        self.worker = worker
+        self.workers = <uint32_t> len(to_others)
+        for number, mailbox in enumerate(to_others):
+            self.to_others[<int> number] = <void*> mailbox if mailbox is not None else NULL
 
     cdef void _describe(self, uint32_t slot) noexcept nogil:
         cdef mmsghdr* message = &self.messages[slot]
@@ -135,6 +151,7 @@ cdef class UdpReceiver(Receiver):
     cdef void _sort(self, uint32_t slot, uint32_t offset, uint32_t length, uint8_t tos) noexcept nogil:
         """One datagram: keepalive, IKE, or ESP (RFC 3948 sections 2.1 to 2.3: an SPI is never zero)."""
         cdef uint8_t* data = self.data(slot) + offset
+        cdef uint32_t owner
         if length == 1 and data[0] == 0xFF:
             self.counts[<int> VERDICT_KEEPALIVE] += 1
         elif length >= 4 and (data[0] | data[1] | data[2] | data[3]) == 0:
@@ -142,7 +159,23 @@ cdef class UdpReceiver(Receiver):
         elif length < ESP_HEADER:
             self.counts[<int> VERDICT_TRUNCATED] += 1
         else:
-            self._add(slot, <int32_t> offset, length, tos, 0)
+            owner = owner_of(get_be32(data), self.workers) if self.workers > 1 else self.worker
+            if owner == self.worker:
+                self._add(slot, <int32_t> offset, length, tos, 0)
+            else:
+                self._hand_over(owner, slot, data, length, tos)
+
+    cdef void _hand_over(
+        self, uint32_t owner, uint32_t slot, const uint8_t* data, uint32_t length, uint8_t tos
+    ) noexcept nogil:
+        cdef handed_t head
+        memset(&head, 0, sizeof(head))
+        head.peer = self.peers[slot]
+        head.tos = tos
+        if (<Mailbox> self.to_others[owner]).put(&head, sizeof(head), data, length):
+            self.handed += 1
+        else:
+            self.counts[<int> VERDICT_OVERFLOW] += 1
 
 
 cdef class RawReceiver(Receiver):

@@ -33,8 +33,11 @@ IPV6_HDRINCL = 36
 SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
 
 
-def open_udp(version: int, port: int, *, mark: int = 0, gro: bool = False) -> socket.socket:
-    """A UDP socket on all addresses of IP ``version``. Raises :class:`OSError` saying which port and what to do."""
+def open_udp(version: int, port: int, *, mark: int = 0, gro: bool = False, joins: bool = False) -> socket.socket:
+    """A UDP socket on all addresses of IP ``version``. Raises :class:`OSError` saying which port and what to do.
+
+    ``joins``: other sockets of ours have the port already, and share it (:func:`share`).
+    """
     family = socket.AF_INET if version == 4 else socket.AF_INET6
     sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     try:
@@ -44,6 +47,8 @@ def open_udp(version: int, port: int, *, mark: int = 0, gro: bool = False) -> so
         if gro:
             with contextlib.suppress(OSError):  # Linux before 5.0
                 sock.setsockopt(SOL_UDP, UDP_GRO, 1)
+        if joins:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.bind(("0.0.0.0" if version == 4 else "::", port))
     except OSError as error:
         sock.close()
@@ -51,6 +56,11 @@ def open_udp(version: int, port: int, *, mark: int = 0, gro: bool = False) -> so
         text = f"UDP port {port} (IPv{version}): {error.strerror}{': ' + hint if hint else ''}"
         raise OSError(error.errno, text) from error
     return sock
+
+
+def share(sock: socket.socket) -> None:
+    """Let more sockets of ours have the port of a bound one. Only now: somebody else's was not to be joined."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
 
 def open_raw(version: int, protocol: int, *, mark: int = 0) -> socket.socket:

@@ -26,6 +26,7 @@ cdef class Worker:
     cdef int doorbell           # wakes the worker
     cdef int parked             # the worker: I am parked
     cdef int released           # the control plane: go on
+    cdef int patience           # milliseconds in epoll_wait: -1 as long as it takes, 0 for who polls
     cdef path_t* paths          # by SA slot of this direction
     cdef uint32_t path_count
     cdef uint64_t* counts       # [verdict]: what ended in I/O
@@ -33,6 +34,7 @@ cdef class Worker:
     cdef readonly uint64_t packets
     cdef readonly uint64_t batches
     cdef readonly uint64_t waits
+    cdef readonly uint64_t handed   # packets that went to another worker, whose SA they belong to
     cdef bint timed             # whether the next two are kept
     cdef uint64_t reading       # nanoseconds
     cdef uint64_t writing

@@ -2,7 +2,7 @@
 
 Control never touches a table that a worker is using. It parks the worker (``park``): the worker finishes its batch,
 says so and sleeps; until ``resume`` all that the worker owns is the control plane's. An idle worker sleeps in
-epoll_wait without a timeout.
+epoll_wait without a timeout, unless it was told to poll.
 """
 
 import os
@@ -54,6 +54,7 @@ cdef class Worker:
         self.engine = engine
         self.notes = notes
         self.epoll = self.doorbell = self.parked = self.released = -1
+        self.patience = -1
         self.epoll = _epoll()
         self.doorbell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.parked = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -78,6 +79,15 @@ cdef class Worker:
     def counters(self):
         """Packets that ended in I/O, by verdict: a NumPy array that goes on changing."""
         return self._counts
+
+    @property
+    def bell(self):
+        """An eventfd: who writes to it wakes the worker."""
+        return self.doorbell
+
+    def poll(self):
+        """Look for packets without ever sleeping. Before ``run``."""
+        self.patience = 0
 
     def time_stages(self, bint on=True):
         """Keep :attr:`spent` from now on, from zero."""
@@ -142,7 +152,7 @@ cdef class Worker:
         cdef int count, i
         cdef uint64_t rings
         self.waits += 1
-        count = epoll_wait(self.epoll, events, INPUTS_MAX + 1, -1)
+        count = epoll_wait(self.epoll, events, INPUTS_MAX + 1, self.patience)
         for i in range(count):
             if events[i].data.u64 < INPUTS_MAX:
                 ready[0] |= <uint64_t> 1 << events[i].data.u64

@@ -4,8 +4,10 @@ An inbound SPI's upper 12 bits are its bucket; :meth:`Steering.set_owner` says w
 """
 
 import errno
+import fcntl
 import os
 import socket
+import struct
 from enum import IntEnum
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -45,6 +47,7 @@ OWNERS = STEER_OWNERS
 QUEUES = STEER_QUEUES
 
 SO_ATTACH_REUSEPORT_EBPF = 52
+TUNSETSTEERINGEBPF = 0x800454E0
 
 
 class Reason(IntEnum):
@@ -81,6 +84,7 @@ cdef class Steering:
     cdef bpf_object* _object
     cdef int _xdp
     cdef int _reuseport
+    cdef int _tun
     cdef int _buckets
     cdef int _sockets
     cdef int _workers
@@ -103,6 +107,7 @@ cdef class Steering:
             raise _failed(f"{path}: the kernel did not load it", error)
         self._xdp = bpf_program__fd(bpf_object__find_program_by_name(self._object, b"steer_xdp"))
         self._reuseport = bpf_program__fd(bpf_object__find_program_by_name(self._object, b"steer_reuseport"))
+        self._tun = bpf_program__fd(bpf_object__find_program_by_name(self._object, b"steer_tun"))
         self._buckets = bpf_map__fd(bpf_object__find_map_by_name(self._object, b"buckets"))
         self._sockets = bpf_map__fd(bpf_object__find_map_by_name(self._object, b"sockets"))
         self._workers = bpf_map__fd(bpf_object__find_map_by_name(self._object, b"workers"))
@@ -142,8 +147,12 @@ cdef class Steering:
             bpf_xdp_detach(ifindex, flag, NULL)
 
     def steer_group(self, sock: socket.socket) -> None:
-        """Let the ``SO_REUSEPORT`` group of a bound UDP socket be chosen from by SPI."""
+        """Let the ``SO_REUSEPORT`` group of a bound UDP socket be chosen from by SPI. Raises :class:`OSError`."""
         sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, self._reuseport)
+
+    def steer_tun(self, int queue) -> None:
+        """Give each flow one queue of a TUN for good; ``queue`` is any one's descriptor. Raises :class:`OSError`."""
+        fcntl.ioctl(queue, TUNSETSTEERINGEBPF, struct.pack("=i", self._tun))
 
     def set_owner(self, uint32_t bucket, owner: int | None) -> None:
         """Give a bucket (0 to 4095) to an owner (0 to 63), or to nobody. Takes effect with the next packet."""
@@ -157,9 +166,12 @@ cdef class Steering:
             raise _failed(f"bucket {bucket}", error)
 
     def set_worker(self, uint32_t owner, sock: socket.socket) -> None:
-        """The UDP socket that takes an owner's encapsulated packets; owner 0 also takes IKE."""
+        """The UDP socket that takes an owner's packets over its IP version; owner 0's also takes IKE."""
         cdef uint64_t descriptor = sock.fileno()
-        cdef int error = bpf_map_update_elem(self._workers, &owner, &descriptor, 0)
+        cdef uint32_t slot = owner + (STEER_OWNERS if sock.family == socket.AF_INET6 else 0)
+        if owner >= STEER_OWNERS:
+            raise ValueError(f"owner {owner} is not below {STEER_OWNERS}")
+        cdef int error = bpf_map_update_elem(self._workers, &slot, &descriptor, 0)
         if error:
             raise _failed(f"worker {owner}", error)
 
@@ -228,4 +240,4 @@ cdef class Steering:
             bpf_object__close(self._object)
             self._object = NULL
             # The numbers of closed descriptors may soon be somebody else's.
-            self._xdp = self._reuseport = self._buckets = self._sockets = self._workers = self._reasons = -1
+            self._xdp = self._reuseport = self._tun = self._buckets = self._sockets = self._workers = self._reasons = -1

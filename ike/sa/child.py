@@ -169,14 +169,22 @@ def selectors_of(config: Child, path: Path) -> tuple[Selectors, Selectors]:
 
 
 def offer(
-    sa: IkeSa, config: Child, packet: Packet | None, *, with_ke: bool, like: ChildSa | None = None, resource: int = 0
+    sa: IkeSa,
+    config: Child,
+    packet: Packet | None,
+    *,
+    with_ke: bool,
+    like: ChildSa | None = None,
+    resource: int = 0,
+    replaces: int = 0,
 ) -> tuple[Offer, list[Payload]]:
     """SA, TSi and TSr of a request, and the notifies that go with them. Takes an SPI.
 
-    ``like``: with the selectors of that one; ``resource`` is its number among them.
+    ``like``: with the selectors of that one; ``resource`` is its number among them. ``replaces``: the inbound SPI of
+    the one that this is to follow.
     """
     protocol = ProtocolId.AH if config.ah_proposals else ProtocolId.ESP
-    spi = sa.core.child_spi(protocol)
+    spi = sa.core.child_spi(protocol, replaces)
     local, remote = selectors_of(config, sa.path) if like is None else (like.local_ts, like.remote_ts)
     offered = proposals.to_wire(config.proposals, spi.to_bytes(4, "big"), with_ke=with_ke)
     made = Offer(config, spi, offered, local, remote, resource)

@@ -73,7 +73,7 @@ class Core:
         credentials: Credentials,
         *,
         random: Callable[[int], bytes],
-        child_spi: Callable[[int], int],
+        child_spi: Callable[[int, int], int],
         wall_clock: Callable[[], datetime],
         inbound_activity: Callable[[int], float],
         timing: Timing,

@@ -156,7 +156,7 @@ class RekeyChild(CreateChild):
         return asking
 
     def _offer(self, sa: IkeSa) -> tuple[children.Offer, list[Payload]]:
-        return children.offer(sa, self.config, None, with_ke=True)
+        return children.offer(sa, self.config, None, with_ke=True, replaces=sa.children[self.old_id].spi_in)
 
     def refused(self, sa: IkeSa, now: float) -> None:
         """It stays what it was."""
@@ -272,7 +272,7 @@ def _agree(sa: IkeSa, turn: Turn, old: ChildSa | None) -> tuple[Agreed, list[Pay
         value, shared = respond(method, ke.data, sa.core.random)
         public = [KePayload(method, value)]
     nonce_r = sa.core.random(NONCE_LENGTH)
-    spi = sa.core.child_spi(draft.selection.proposal.protocol)
+    spi = sa.core.child_spi(draft.selection.proposal.protocol, old.spi_in if old is not None else 0)
     payloads = children.answer_payloads(draft, spi)
     at = next(n for n, p in enumerate(payloads) if isinstance(p, SaPayload)) + 1
     payloads[at:at] = [NoncePayload(nonce_r), *public]

@@ -111,7 +111,7 @@ def answer(sa: IkeSa, request: Message, nonces: Nonces, now: float) -> list[Payl
     except PeerError as error:
         sa.failed(failure_of(error), ExchangeType.IKE_AUTH)
         return [NotifyPayload(error.notify or NotifyType.NO_PROPOSAL_CHOSEN, error.notify_data)]
-    spi = sa.core.child_spi(draft.selection.proposal.protocol)
+    spi = sa.core.child_spi(draft.selection.proposal.protocol, 0)
     spi_out = int.from_bytes(draft.selection.proposal.spi, "big")
     child = children.install(sa, draft, spi, spi_out, nonces, None, now)
     sa.use_outbound(child)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import socket
-import struct
 import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 from support.exchange import End, stream
+from support.flows import RATE, Flow
 from support.planes import INNER, Pair, planes
 
-from fastesp.io.sockets import SO_RCVBUFFORCE
 from fastesp.lab.namespace import Namespace
 
 pytestmark = pytest.mark.root
@@ -20,10 +18,6 @@ pytestmark = pytest.mark.root
 REKEYS = 10
 INTERVAL = 0.25
 """Seconds from one SA to the next."""
-RATE = 4000
-"""Datagrams a second, each way: little enough that a busy machine loses none of its own accord."""
-BURST = 20
-SIZE = 1000
 LOST_TO_REKEYING = {"unknown-spi", "no-sa", "no-policy", "expired", "corrupt", "replayed", "too-old", "wrong-selectors"}
 
 
@@ -31,52 +25,6 @@ LOST_TO_REKEYING = {"unknown-spi", "no-sa", "no-policy", "expired", "corrupt", "
 def pair() -> Iterator[Pair]:
     with planes() as made:
         yield made
-
-
-class Flow:
-    """Datagrams that carry their numbers, from one end to the other at a fixed rate until it is stopped."""
-
-    def __init__(self, source: End, target: End) -> None:
-        self.sent = 0
-        self.got: list[int] = []
-        self._stop = threading.Event()
-        self._out, self._in = source.socket(socket.SOCK_DGRAM), target.socket(socket.SOCK_DGRAM)
-        self._in.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
-        self._in.settimeout(1.0)
-        self._threads = [threading.Thread(target=self._send), threading.Thread(target=self._receive)]
-
-    def __enter__(self) -> Flow:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-        self._out.close()
-        self._in.close()
-
-    def _send(self) -> None:
-        to = self._in.getsockname()
-        padding = bytes(SIZE - 8)
-        start = time.monotonic()
-        while not self._stop.is_set():
-            due = int((time.monotonic() - start) * RATE)
-            # A sender that was held up does not make up for it all at once: that would be another load.
-            for _ in range(min(due - self.sent, BURST)):
-                self._out.sendto(struct.pack("!Q", self.sent) + padding, to)
-                self.sent += 1
-            time.sleep(0.002)
-
-    def _receive(self) -> None:
-        """Until nothing has come for a second after the sender has stopped."""
-        while True:
-            try:
-                self.got.append(struct.unpack("!Q", self._in.recv(2048)[:8])[0])
-            except TimeoutError:
-                if self._stop.is_set():
-                    return
 
 
 def ends(pair: Pair, version: int) -> tuple[End, End]:

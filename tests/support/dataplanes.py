@@ -34,8 +34,8 @@ class MemoryDataPlane:
     def capabilities(self) -> frozenset[str]:
         return frozenset({"esp", "tunnel"})
 
-    def allocate_spi(self, protocol: SaProtocol) -> int:
-        del protocol
+    def allocate_spi(self, protocol: SaProtocol, replaces: int = 0) -> int:
+        del protocol, replaces
         self.next_spi += 1
         return self.next_spi
 
@@ -72,6 +72,9 @@ class MemoryDataPlane:
     def events(self) -> list[DataPlaneEvent]:
         drained, self.pending = self.pending, []
         return drained
+
+    def worker_figures(self) -> list[dict[str, int]]:
+        return [{"out_packets": 20, "in_packets": 10, "out_handed": 2, "in_handed": 1, "sas": len(self.sas)}]
 
     def drops(self) -> dict[str, int]:
         return {"replayed": 1, "corrupt": 0}

@@ -37,6 +37,6 @@ def memory_gateway(dataplane: MemoryDataPlane | None = None) -> Gateway:
     """Nothing is configured yet: that comes over its VICI commands (:func:`fastesp.gateway.commands.handlers`)."""
     plane = dataplane or MemoryDataPlane()
     gateway = Gateway(Options(), Logbook(), plane, Plumbing(None, None))
-    endpoint = Endpoint(gateway.registry.resolved, gateway.vault, child_spi=lambda _: plane.next_spi)
+    endpoint = Endpoint(gateway.registry.resolved, gateway.vault, child_spi=plane.allocate_spi)
     gateway.attach(IkeAdapter(endpoint, NoWire(), gateway.on_event, clock=time.monotonic))  # type: ignore[arg-type]
     return gateway

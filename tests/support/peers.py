@@ -103,6 +103,8 @@ class Peer:
         self.credentials = credentials
         source = random.Random(seed)
         self._spi = 0x1000
+        self.replaced: list[int] = []
+        """For each SPI that was asked for: the one of the SA it is to follow, or 0."""
         self.endpoint = Endpoint(
             lambda: self.connections,
             credentials,
@@ -118,8 +120,9 @@ class Peer:
         self.sending: list[int] = []
         """CHILD_SAs that traffic may leave on; the last one does the work."""
 
-    def _child_spi(self, protocol: int) -> int:
+    def _child_spi(self, protocol: int, replaces: int) -> int:
         assert protocol in (2, 3)
+        self.replaced.append(replaces)
         self._spi += 1
         return self._spi
 

@@ -6,6 +6,7 @@ Each line on stdin is ``[method, arguments]``; each answer on stdout is one line
 
 from __future__ import annotations
 
+import ctypes
 import json
 import sys
 from ipaddress import ip_address
@@ -77,6 +78,7 @@ def child(wanted: dict[str, Any]) -> ChildSa:
         replay_window=wanted.get("replay_window", 32),
         lifetime=Lifetime(**wanted.get("lifetime", {})),
         tfc_padding=wanted.get("tfc_padding", 0),
+        resource=wanted.get("resource", 0),
     )
 
 
@@ -138,6 +140,13 @@ class Commands:
 
     def figures(self) -> dict[str, int]:
         return self._since_reset(self.plane.io_figures())
+
+    def workers(self) -> list[dict[str, int]]:
+        return self.plane.worker_figures()
+
+    def hold_the_gil(self, seconds: float) -> None:
+        """As a control plane does that computes without end: no other Python of this process runs meanwhile."""
+        ctypes.PyDLL(None).usleep(int(seconds * 1e6))
 
     def events(self) -> list[list[str]]:
         return [[type(event).__name__, str(event)] for event in self.plane.events()]

@@ -74,6 +74,10 @@ async def stats(gateway: Gateway, request: Request) -> Mapping[str, object]:
             "provider": gateway.provider,
             "tun": gateway.options.tun,
             "policies": str(len(gateway.tunnels.policies())),
+            "workers": {
+                str(number): {name: str(value) for name, value in figures.items()}
+                for number, figures in enumerate(gateway.dataplane.worker_figures())
+            },
         },
         "childsas": {"total": str(sum(len(ike.children) for ike in sas))},
         "failures": {"total": str(len(gateway.failures))},
