@@ -11,6 +11,9 @@ from ..wire.identity import MATCH_PERFECT, Identity
 FIXED = 2
 """PPK_ID_FIXED: the name of one key. The other type, PPK_ID_OPAQUE, means something to its two vendors alone."""
 
+LONGEST = 255
+"""Bytes of a name: it is a person's, and stands in records."""
+
 
 def push_ppk_id(identity: Identity) -> bytes:
     """What PPK_IDENTITY holds: a type, and the name's bytes without a type of identity."""
@@ -18,8 +21,8 @@ def push_ppk_id(identity: Identity) -> bytes:
 
 
 def pull_ppk_id(data: bytes) -> bytes | None:
-    """The name; ``None`` for one of a type that is not known, or none at all."""
-    return data[1:] if len(data) > 1 and data[0] == FIXED else None
+    """The name; ``None`` for one of a type that is not known, for none at all, and for one longer than names are."""
+    return data[1:] if 1 < len(data) <= 1 + LONGEST and data[0] == FIXED else None
 
 
 def score(name: bytes, pattern: Identity) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from support.certs import issue
 from support.peers import (
@@ -30,6 +32,7 @@ from ike.crypto.secret import Secret
 from ike.events import IkeSaRekeyed
 from ike.timing import Timing
 from ike.wire.identity import Identity
+from ike.wire.payloads import NotifyPayload
 
 NAME = "hub@example.org"
 PPK = bytes(range(32))
@@ -306,6 +309,35 @@ def test_a_responder_that_leaves_it_out_where_it_must_not_is_refused(monkeypatch
     monkeypatch.setattr("ike.sa.ppk.accept", lambda _: [])
     a, _ = refused(pair(settings(NAME, required=True), settings(NAME)))
     assert a.failure.code == "ppk-unused"
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\x01opaque", b"\x02", b"\x02" + bytes(9000), b"\x02%any", b"\x02*@example.org"]
+)
+@pytest.mark.parametrize("required", [False, True])
+def test_a_strange_name_finds_no_key(monkeypatch: pytest.MonkeyPatch, data: bytes, required: bool) -> None:
+    """It is as if there were no such key: the other proof counts, unless a PPK is required."""
+    monkeypatch.setattr("ike.sa.ppk.push_ppk_id", lambda _: data)
+    world = pair(settings(NAME), settings(required=required))
+    if not required:
+        up(world, used=False)
+        return
+    _, b = refused(world)
+    assert b.failure.code == "no-ppk"
+    assert len(b.failure.summary) < 1000
+    assert b.failure.summary.isprintable()
+
+
+@pytest.mark.parametrize("data", [b"", bytes(48), bytes(47), bytes(9000)])
+@pytest.mark.parametrize("rounds", [False, True], ids=["shared-key", "signature"])
+def test_a_forged_proof_without_the_key_is_refused(monkeypatch: pytest.MonkeyPatch, data: bytes, rounds: bool) -> None:
+    monkeypatch.setattr("ike.sa.ike_auth.NotifyPayload", lambda notify, _: NotifyPayload(notify, data))
+    world = certificates() if rounds else pair(settings(NAME), settings())
+    _, b = both(world)
+    b.credentials.post_quantum[:] = [SharedKey(Secret(OTHER), (Identity.parse("other"),))]
+    b.connections[0] = replace(b.connections[0], ppk_id=None)
+    refused(world)
+    assert b.failure.code in (("signature-invalid", "signature-not-allowed") if rounds else ("auth-psk-mismatch",))
 
 
 def test_secrets_are_never_shown() -> None:
