@@ -31,7 +31,7 @@ LINGER = 1.0
 OVERLAP = 10.0
 """Seconds that a peer, which seems to reauthenticate, has to delete its old IKE SA or to send on the new one."""
 SOONEST = 5.0
-"""Seconds that an IKE SA lives at least, however short a lifetime the responder allows."""
+"""Seconds that an IKE SA lives at least, however short the time that we, or the responder, want for it."""
 LOOK_AGAIN = 1.0
 
 
@@ -42,7 +42,7 @@ def start_timer(sa: IkeSa, now: float) -> None:
     """``reauth_time`` with jitter; what is set already was inherited, because a rekeying proves nothing anew."""
     config = sa.settings
     if config.reauth_time and sa.reauth_at is None:
-        sa.reauth_at = now + max(0.0, config.reauth_time - sa.core.fraction() * config.rand_time)
+        sa.reauth_at = now + max(SOONEST, config.reauth_time - sa.core.fraction() * config.rand_time)
 
 
 def announce(sa: IkeSa, now: float) -> list[Payload]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 from support.peers import (
+    A,
     B,
     Peer,
     World,
@@ -298,3 +301,71 @@ def test_what_is_not_up_cannot_be_reauthenticated() -> None:
     ike_id = world.initiate(a)
     with pytest.raises(LocalError):
         a.endpoint.reauthenticate_ike(ike_id, world.now)
+
+
+@pytest.mark.parametrize("seed", seeds(60))
+def test_a_life_of_reauthentication_rekeying_and_crashes_ends_with_the_same_sas(seed: int) -> None:
+    with replayable(seed):
+        chance = random.Random(seed)
+        timing = Timing(
+            make_before_break=seed % 2 == 0,
+            window_size=1 + seed % 3,
+            retransmit_timeout=1.0,
+            retransmit_base=1.5,
+            retransmit_tries=6,
+            delete_timeout=20.0,
+        )
+        side = {"dpd_delay": 20.0, "unique": (Unique.REPLACE, Unique.NO)[seed % 2], "reauth_time": 150.0, "rand_time": 50.0}
+        world = up(timing, seed=seed, a={**side, "over_time": 30.0}, b={**side, "over_time": 30.0})
+        for life in range(12):
+            world.wire.loss, world.wire.delay = chance.choice((0.0, 0.3)), (0.0, chance.choice((0.01, 1.0)))
+            address = chance.choice((A, B))
+            with suppress(LocalError):
+                act(world, world.peers[address], chance, timing, life)
+            world.run(chance.choice((0.0, 0.5, 3.0, 40.0)), steps=50_000)
+        world.wire.loss, world.wire.delay = 0.0, (0.01, 0.02)
+        world.run(600, steps=50_000)
+        a, b = both(world)
+        assert_mirrored(a, b)
+        if not a.installed:
+            world.initiate(a)
+            world.run(5)
+        assert_mirrored(a, b)
+        assert_usable(a, b)
+        for peer in (a, b):
+            for info in peer.endpoint.ike_sas():
+                peer.connections.clear()
+                with suppress(LocalError):
+                    peer.endpoint.terminate_ike(info.ike_id, world.now)
+        world.run(400)
+        for peer in (a, b):
+            assert peer.endpoint.ike_sas() == []
+            assert peer.installed == {}
+            assert peer.endpoint.next_timeout() is None
+
+
+def act(world: World, peer: Peer, chance: random.Random, timing: Timing, life: int) -> None:
+    infos = peer.endpoint.ike_sas()
+    what = chance.choice(("open", "reauth", "reauth", "reauth", "both", "rekey", "child", "close", "crash"))
+    if what == "crash":
+        fresh = Peer(
+            peer.address, peer.connections, peer.credentials, life + 1000, timing, token_secret=peer.address.packed * 8
+        )
+        fresh._spi = peer._spi
+        world.peers[peer.address] = fresh
+    elif what == "open" or not infos:
+        world.initiate(peer, to=B if peer.address == A else A)
+    elif what == "both":
+        for end in both(world):
+            for info in end.endpoint.ike_sas()[:1]:
+                end.endpoint.reauthenticate_ike(info.ike_id, world.now)
+    else:
+        info = chance.choice(infos)
+        if what == "reauth":
+            peer.endpoint.reauthenticate_ike(info.ike_id, world.now)
+        elif what == "rekey":
+            peer.endpoint.rekey_ike(info.ike_id, world.now)
+        elif what == "close":
+            peer.endpoint.terminate_ike(info.ike_id, world.now)
+        elif info.children:
+            peer.endpoint.rekey_child(chance.choice(info.children).child_id, world.now)
