@@ -79,24 +79,32 @@ def _expect(sa: IkeSa) -> list[Payload]:
 
 def show(sa: IkeSa, asking: Sequence[Payload] = ()) -> list[Payload]:
     """Our next round: who we are, what the initiator asks for, the proof, and whether another round follows."""
-    setup, section = sa.in_setup, rounds.our_next(sa)
-    if section is None or sa.keys is None:
-        raise RuntimeError("there is nothing left to show, or nothing to show it with")
-    with rounds.named(setup.rounds.ours, rounds.of_side(sa.settings.local)):
+    section = rounds.our_next(sa)
+    if section is None:
+        raise RuntimeError("there is nothing left to show")
+    with rounds.named(sa.in_setup.rounds.ours, rounds.of_side(sa.settings.local)):
         sa.local_id = identity_of(section, sa.path)
         identity = sa.local_id.to_payload(PayloadType.ID_I if sa.initiator else PayloadType.ID_R)
-        notifies: list[Payload] = []
-        mixed = None
-        if not setup.rounds.ours:
-            mixed = ppk.begin(sa) if sa.initiator else None
-            notifies = ppk.accept(sa) if not sa.initiator else []
-        certs, auth = proof.prove(sa, section, identity, mixed or sa.keys)
-        if mixed is not None:
-            notifies.append(ppk.identity(sa))
-            if not sa.settings.ppk_required:
-                without = proof.prove(sa, section, identity, sa.keys)[1]
-                notifies.append(NotifyPayload(NotifyType.NO_PPK_AUTH, without.data))
+        certs, auth, notifies = _prove(sa, section, identity)
     return [identity, *certs, *asking, auth, *notifies, *rounds.shown(sa)]
+
+
+def _prove(sa: IkeSa, section: AuthRound, identity: IdPayload) -> tuple[list[Payload], AuthPayload, list[Payload]]:
+    """CERT, AUTH and what goes with a PPK, which is for the first round: the initiator names it, and has a second proof
+    without it unless it is required; the responder says that it was used.
+    """
+    first, keys = not sa.in_setup.rounds.ours, sa.keys
+    if keys is None:
+        raise RuntimeError("there are no keys yet")
+    mixed = ppk.begin(sa) if first and sa.initiator else None
+    certs, auth = proof.prove(sa, section, identity, mixed or keys)
+    if mixed is None:
+        return certs, auth, ppk.accept(sa) if first and not sa.initiator else []
+    notifies = [ppk.identity(sa)]
+    if not sa.settings.ppk_required:
+        without = proof.prove(sa, section, identity, keys)[1]
+        notifies.append(NotifyPayload(NotifyType.NO_PPK_AUTH, without.data))
+    return certs, auth, notifies
 
 
 def _check(sa: IkeSa, section: AuthRound, message: Message, auth: AuthPayload) -> None:
@@ -108,7 +116,10 @@ def _check(sa: IkeSa, section: AuthRound, message: Message, auth: AuthPayload) -
     try:
         how = proof.verify(sa, section, message, auth, keys)
     except PeerError as error:
-        raise ppk.explained(sa, section, message, error) from error
+        explained = ppk.explained(sa, section, message, error)
+        if explained is None:
+            raise
+        raise explained from error
     ppk.adopt(sa)
     rounds.proven(sa, how, message)
 

@@ -162,11 +162,14 @@ def accept(sa: IkeSa) -> list[Payload]:
 # What does not fit.
 
 
-def explained(sa: IkeSa, section: AuthRound, request: Message, error: PeerError) -> PeerError:
-    """Why a proof that was made with a PPK is not good: the PPK, if the proof without it is; else either may be."""
+def explained(sa: IkeSa, section: AuthRound, request: Message, error: PeerError) -> PeerError | None:
+    """Why a proof that was made with a PPK is not good: the PPK, if the proof without it is; else either may be.
+
+    ``None`` where no PPK was used, or it has nothing to do with it.
+    """
     without, auth = request.notify(NotifyType.NO_PPK_AUTH), request.one(AuthPayload)
     if sa.in_setup.mixed_keys is None or sa.keys is None or auth is None or error.code not in _UNPROVEN:
-        return error
+        return None
     plain_is_good = False
     if without is not None:
         try:
