@@ -315,8 +315,9 @@ def test_a_life_of_reauthentication_rekeying_and_crashes_ends_with_the_same_sas(
             retransmit_tries=6,
             delete_timeout=20.0,
         )
-        side = {"dpd_delay": 20.0, "unique": (Unique.REPLACE, Unique.NO)[seed % 2], "reauth_time": 150.0, "rand_time": 50.0}
-        world = up(timing, seed=seed, a={**side, "over_time": 30.0}, b={**side, "over_time": 30.0})
+        times = {"reauth_time": 150.0, "rand_time": 50.0, "over_time": 30.0, "dpd_delay": 20.0}
+        side = {"unique": (Unique.REPLACE, Unique.NO)[seed % 2], **times}
+        world = up(timing, seed=seed, a=side, b=side)
         for life in range(12):
             world.wire.loss, world.wire.delay = chance.choice((0.0, 0.3)), (0.0, chance.choice((0.01, 1.0)))
             address = chance.choice((A, B))
