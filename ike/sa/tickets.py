@@ -61,13 +61,16 @@ class Session:
 
 
 def witness(core: Core, connection: Connection, local: Identity, remote: Identity) -> bytes:
-    """32 bytes that are others once the connection, the secret of these two, a CA or a revocation list is another.
+    """32 bytes that are others once the connection, a secret of its rounds, a PPK, a CA or a CRL is another.
 
     So that a ticket gives nobody what a full handshake would refuse now.
     """
     credentials = core.credentials
-    secret = credentials.shared_key(local, remote)
-    parts = [core.tickets.generation(connection), bytes(secret) if secret is not None else b""]
+    earlier = zip(connection.local[:-1], connection.remote[:-1], strict=False)
+    pairs = [(local, remote), *((ours.id or local, theirs.id or remote) for ours, theirs in earlier)]
+    secrets = [credentials.shared_key(*pair) for pair in pairs]
+    parts = [core.tickets.generation(connection), *(bytes(one) if one is not None else b"" for one in secrets)]
+    parts += [bytes(key.secret) for key in credentials.ppks()]
     parts += [authority.signature for authority in credentials.authorities()]
     parts += [crl.signature for crl in credentials.crls()]
     digest = sha256()
