@@ -265,7 +265,7 @@ def hold_back(sa: IkeSa, child: ChildSa, now: float) -> None:
 
     The peer derives its keys only from the answer that is still to go out.
     """
-    for other in sa.core.others_between(sa):
+    for other in filter(lambda other: is_suspected(sa, other), sa.core.others_between(sa)):
         for old in other.children.values():
             if (
                 old.sends

@@ -23,7 +23,7 @@ MAX_MESSAGE_ID = 0xFFFFFFFF
 REKEY_BEFORE_ID = 0xFFFF0000
 """An IKE SA is rekeyed or closed long before its ids run out: they never wrap (RFC 7296 section 2.2)."""
 MOST_AT_ONCE = 64
-"""Requests of ours that are under way at once, whatever the peer says it takes."""
+"""Requests that are under way at once in either direction, whatever the peer or the configuration says."""
 
 
 class Standing(Enum):
@@ -172,10 +172,11 @@ class Window(Generic[TaskT]):
 
     def announce(self, timing: Timing) -> list[Payload]:
         """SET_WINDOW_SIZE, where we take more than one request at once; from now on we do."""
-        if timing.window_size <= 1:
+        size = min(timing.window_size, MOST_AT_ONCE)
+        if size <= 1:
             return []
-        self.takes = timing.window_size
-        return [NotifyPayload(NotifyType.SET_WINDOW_SIZE, timing.window_size.to_bytes(4, "big"))]
+        self.takes = size
+        return [NotifyPayload(NotifyType.SET_WINDOW_SIZE, size.to_bytes(4, "big"))]
 
     def agree(self, message: Message) -> None:
         """The peer's SET_WINDOW_SIZE; one that makes no sense changes nothing."""
