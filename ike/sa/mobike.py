@@ -459,7 +459,8 @@ def check_mapping(sa: IkeSa, turn: Turn) -> None:
         return
     before = roaming.mapping
     _note_mapping(roaming, turn.message)
-    if before and roaming.mapping != before:
+    # Nothing before: what we had when the IKE SA came up was a place for port 500, and the NAT may have changed since.
+    if roaming.mapping != before:
         want_once(sa, UpdateAddresses())
 
 
