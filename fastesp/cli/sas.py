@@ -13,6 +13,7 @@ INTEGERS = frozenset(
         "active",
         "bytes_in",
         "bytes_out",
+        "cpu",
         "dpd_delay",
         "critical",
         "encr_keysize",
@@ -58,7 +59,7 @@ INTEGERS = frozenset(
 COUNTS = frozenset(("drops", "counters"))
 """Sections of numbers by reason, whose names are left as they are."""
 
-TRUTHS = frozenset(("encap", "initiator", "nat_local", "nat_remote", "nat_any", "nat_fake"))
+TRUTHS = frozenset(("encap", "initiator", "nat_local", "nat_remote", "nat_any", "nat_fake", "per_cpu_sas"))
 
 
 def list_sas(client: GatewayClient) -> list[dict[str, Any]]:

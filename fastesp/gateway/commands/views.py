@@ -137,10 +137,12 @@ def child_view(sa: ChildSaInfo, tunnel: Tunnel | None, counters: SaCounters | No
             view["encap"] = "yes"
         view["spi-in"] = f"{sa.spi_in:08x}"
         view["spi-out"] = f"{sa.spi_out:08x}"
-        if sa.resource:
-            view["cpu"] = str(sa.resource)
         if tunnel is not None:
             view.update(_marks(tunnel.config))
+            if tunnel.config.per_cpu_sas:
+                view["per-cpu-sas"] = "yes"
+        if sa.resource:
+            view["cpu"] = str(sa.resource)
         view.update(_suite(sa.suite, child=True))
         if counters is not None:
             view.update(_traffic(counters, now))
