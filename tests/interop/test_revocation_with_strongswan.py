@@ -181,6 +181,10 @@ def test_an_authorities_section_says_where_the_crl_is(bed: Bed) -> None:
         peer.swanctl.configure(peer.swanctl.file.read_text() + section)
     bed.both.start()
     assert bed.ours_refuses("ours")["code"] == "cert-revoked"
+    configure(bed.both, auth="pubkey", remote="revocation = ifuri")
+    assert bed.both.ours.command("load").exit_code == 0
+    with bed.both.ours.session() as session:
+        assert session.get_authorities() == {"authorities": []}
 
 
 def test_while_a_peer_waits_for_its_crl_the_gateway_serves_others(bed: Bed) -> None:

@@ -95,7 +95,7 @@ def ocsp_responder(
     (directory / "index.txt.attr").write_text("unique_subject = no\n")
     for name, data in (("ca.pem", authority.pem), ("ocsp.pem", signer.pem), ("ocsp-key.pem", signer.key_pem)):
         (directory / name).write_bytes(data)
-    words = ["openssl", "ocsp", "-port", f"{address}:{OCSP_PORT}", "-index", str(directory / "index.txt")]
+    words = ["openssl", "ocsp", "-port", str(OCSP_PORT), "-index", str(directory / "index.txt")]
     words += ["-CA", str(directory / "ca.pem"), "-rsigner", str(directory / "ocsp.pem")]
     words += ["-rkey", str(directory / "ocsp-key.pem"), "-nmin", "10"]
     lab.start(namespace, words, name="ocsp").wait_for("waiting for OCSP client connections", timeout=20.0)
