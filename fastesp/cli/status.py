@@ -115,7 +115,7 @@ def _show_child(out: Output, child: dict[str, Any], rates: Rates) -> None:
     facts = [f"{transport(child)} {suite(child)}", due(child.get("rekey_time"), "rekey")]
     facts.append(due(child.get("life_time"), "expires"))
     if child.get("per_cpu_sas"):
-        facts.append(f"number {child['cpu']} of those that flows are spread over" if "cpu" in child else "the first one")
+        facts.append(f"number {child['cpu']} of several" if "cpu" in child else "the first of several")
     out.say("    " + ", ".join(fact for fact in facts if fact))
     measured = rates.get(child["uniqueid"])
     for index, way in enumerate(("in", "out")):
