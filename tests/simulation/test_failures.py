@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import IPv4Address
 
 import pytest
 from support.peers import A, B, Peer, World, assert_mirrored, both, connection, esp, ike, net, psk, psk_pair
@@ -268,12 +269,37 @@ def test_keep_refuses_a_second_ike_sa_of_the_same_peer() -> None:
     a, b = both(world)
     world.initiate(a)
     world.run(1)
-    a.connections.append(replace(a.connections[0], name="again"))
-    world.initiate(a, name="again")
+    second = elsewhere(world)
+    world.initiate(second)
     world.run(1)
     assert b.failure.code == "duplicate-peer"
     assert b.failure.change == "gw.conf:6: unique"
     assert len(b.established()) == len(a.established()) == 1
+    assert second.established() == []
+
+
+def elsewhere(world: World) -> Peer:
+    """The peer's identity at another address: from the same one it may be about to reauthenticate."""
+    a, _ = both(world)
+    second = Peer(IPv4Address("192.0.2.9"), a.connections, a.credentials, 9)
+    second._spi = 0x7000
+    world.peers[second.address] = second
+    return second
+
+
+def test_keep_and_replace_leave_a_second_ike_sa_from_the_same_place_in_peace_for_a_while() -> None:
+    for unique in (Unique.KEEP, Unique.REPLACE):
+        world = psk_pair(a={"unique": Unique.NEVER}, b={"unique": unique})
+        a, b = both(world)
+        world.initiate(a)
+        world.run(1)
+        a.connections.append(replace(a.connections[0], name="again"))
+        world.initiate(a, name="again")
+        world.run(5)
+        assert len(b.established()) == len(a.established()) == 2
+        world.run(10)
+        assert len(b.established()) == len(a.established()) == (2 if unique is Unique.KEEP else 1)
+        assert a.failures == b.failures == []
 
 
 def test_replace_closes_the_first_ike_sa_of_the_same_peer() -> None:
@@ -281,12 +307,12 @@ def test_replace_closes_the_first_ike_sa_of_the_same_peer() -> None:
     a, b = both(world)
     first = world.initiate(a)
     world.run(1)
-    a.connections.append(replace(a.connections[0], name="again"))
-    world.initiate(a, name="again")
+    second = elsewhere(world)
+    world.initiate(second)
     world.run(1)
     assert [e.ike_id for e in a.of(IkeSaDeleted)] == [first]
     assert len(b.established()) == 1
-    assert_mirrored(a, b)
+    assert_mirrored(second, b)
 
 
 def test_childless_never_refuses_an_ike_sa_without_child() -> None:
