@@ -3,7 +3,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastesp.engine.hints cimport load16, load32, store16
-from fastesp.engine.ip cimport PROTOCOL_TCP, PROTOCOL_UDP, ip_t
+from fastesp.engine.ip cimport PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, ip_t
 
 
 cdef inline uint64_t sum_words(const uint8_t* p, uint32_t length, uint64_t total) noexcept nogil:
@@ -45,7 +45,7 @@ cdef inline void ipv4_checksum(uint8_t* header) noexcept nogil:
 
 
 cdef inline void upper_checksum(uint8_t* packet, const ip_t* ip, uint8_t protocol) noexcept nogil:
-    """TCP's or UDP's anew, after a NAT changed the addresses it covers (RFC 3948 section 3.1.2)."""
+    """TCP's, UDP's or ICMPv6's anew, after a NAT changed the addresses it covers (RFC 3948 section 3.1.2)."""
     cdef uint8_t* upper = packet + ip.upper
     cdef uint32_t length = ip.length - ip.upper
     cdef uint32_t at
@@ -58,6 +58,8 @@ cdef inline void upper_checksum(uint8_t* packet, const ip_t* ip, uint8_t protoco
         # None was sent, and over IPv4 none is needed.
         if load16(upper + at) == 0:
             return
+    elif protocol == PROTOCOL_ICMPV6 and length >= 4:
+        at = 2
     else:
         return
     if packet[0] >> 4 == 4:
