@@ -665,7 +665,7 @@ class IkeSa:
         self.keys = self.envelope_in = self.envelope_out = None
         self.reassemblies.clear()
         self.gone_at = now + self.core.timing.delete_timeout
-        reauth.ended(self, now)
+        reauth.part(self)
         if self.announced:
             name = self.connection.name if self.connection is not None else ""
             self.core.emit(IkeSaDeleted(self.ike_id, name, reason))

@@ -69,7 +69,10 @@ def run(sa: IkeSa, now: float) -> None:
     """It is due. Who answered leaves it to who opened, as long as that one can be expected to do it."""
     if not sa.opened and (_is_renewed(sa) or not _may_open(sa.settings)):
         # The hard limit ends it, where the peer does not.
+        sa.reauth_at = None
         return
+    # Should it fail, it is tried again for as long as the old one lives.
+    sa.reauth_at = now + 2 * sa.core.timing.retry_interval * (1 + sa.core.fraction())
     begin(sa, now)
 
 
@@ -93,7 +96,6 @@ def begin(sa: IkeSa, now: float) -> None:
         raise LocalError("not-established", f"IKE SA {sa.ike_id} is not established, so it cannot be reauthenticated")
     if sa.renewed_by is not None or sa.reopens:
         return
-    sa.reauth_at = None
     if not sa.core.timing.make_before_break:
         sa.terminate(now, "reauthenticated")
         sa.reopens = True
@@ -124,7 +126,10 @@ def _open(sa: IkeSa, now: float, *, beside: bool) -> IkeSa | None:
         return None
     children = _wanted(sa, connection)
     new = Make.initiate(sa.core, connection, None, None, _path(sa, connection), now)
-    new.in_setup.wanted += [(child, None) for child in children]
+    if new.setup is None:
+        # It could not even begin, and has said why.
+        return None
+    new.setup.wanted += [(child, None) for child in children]
     sa.core.emit(
         IkeSaReauthenticating(
             sa.ike_id,
@@ -192,28 +197,22 @@ def established(sa: IkeSa, now: float) -> None:
 
 def carry_over(old: IkeSa, new: IkeSa) -> None:
     """``old`` was rekeyed, and ``new`` goes on in its place."""
-    new.opened, new.reauth_at, old.reauth_at = old.opened, old.reauth_at, None
+    new.opened, new.reauth_at, new.reopens = old.opened, old.reauth_at, old.reopens
+    old.reauth_at, old.reopens = None, False
     if old.renewed_by is not None:
         new.renewed_by, old.renewed_by.renews, old.renewed_by = old.renewed_by, new, None
     if old.renews is not None:
         new.renews, old.renews.renewed_by, old.renews = old.renews, new, None
 
 
-def part(sa: IkeSa) -> IkeSa | None:
-    """What one of the two is to the other it is no more; returns the older one."""
-    new, old = (sa, sa.renews) if sa.renews is not None else (sa.renewed_by, sa)
-    if new is None or old is None:
-        return None
-    new.renews = old.renewed_by = None
-    return old
-
-
-def ended(sa: IkeSa, now: float) -> None:
-    """One of the two is gone. Where it is the new one, the old one goes on, and tries again while it lives."""
-    old = part(sa)
-    if old is not None and old is not sa and old.state is State.ESTABLISHED:
-        old.reauth_at = now + 2 * sa.core.timing.retry_interval * (1 + sa.core.fraction())
-        old.go_on(now)
+def part(sa: IkeSa) -> None:
+    """One of the two is gone, or wants no more of it: neither is anything to the other any more."""
+    old, new = sa.renews, sa.renewed_by
+    sa.renews = sa.renewed_by = None
+    if old is not None:
+        old.renewed_by = None
+    if new is not None:
+        new.renews = None
 
 
 # The side that answers.

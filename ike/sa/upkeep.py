@@ -155,7 +155,6 @@ def _limits(sa: IkeSa, now: float) -> None:
         sa.terminate(now)
         return
     if sa.reauth_at is not None and sa.reauth_at <= now:
-        sa.reauth_at = None
         reauth.run(sa, now)
     if sa.rekey_at is not None and sa.rekey_at <= now:
         sa.rekey_at = None

@@ -15,7 +15,6 @@ from support.peers import (
     assert_mirrored,
     assert_usable,
     both,
-    connection,
     net,
     psk_pair,
     replayable,
@@ -218,20 +217,39 @@ def test_a_duplicate_whose_peer_never_deletes_it_is_deleted_after_a_while() -> N
 
 
 def test_a_new_one_that_fails_leaves_the_old_one_up_and_is_tried_again() -> None:
-    world = up(BESIDE, a={"over_time": 600.0})
+    world = up(BESIDE, a={"reauth_time": 30.0, "rand_time": 0.0, "over_time": 600.0})
     a, b = both(world)
-    right = b.connections[0]
-    # The responder no longer takes us for new ones.
-    b.connections[0] = replace(right, proposals=connection("x", "y", None).proposals, remote_addrs=(), local=())
-    b.connections.clear()
-    a.endpoint.reauthenticate_ike(a.established()[0], world.now)
-    world.run(8)
+    # The responder no longer takes us.
+    right = b.connections.pop()
+    world.run(35)
     assert len(a.failures) == 1
     settled(world)
     b.connections.append(right)
-    world.run(40)
+    world.run(25)
     settled(world)
     assert len(a.of(IkeSaEstablished)) == 2
+
+
+def test_a_command_that_fails_is_not_repeated() -> None:
+    world = up(BESIDE, a={"over_time": 600.0})
+    a, b = both(world)
+    b.connections.clear()
+    a.endpoint.reauthenticate_ike(a.established()[0], world.now)
+    world.run(120)
+    assert len(a.failures) == 1
+    settled(world)
+
+
+def test_a_rekeying_by_the_peer_does_not_keep_it_from_being_opened_anew() -> None:
+    world = up(AFTER, children=2)
+    a, b = both(world)
+    # What is under way holds the DELETE back until the peer has replaced the IKE SA.
+    a.endpoint.check_liveness(a.established()[0], world.now)
+    a.endpoint.reauthenticate_ike(a.established()[0], world.now)
+    b.endpoint.rekey_ike(b.established()[0], world.now)
+    world.run(30)
+    settled(world, children=2)
+    assert len(a.of(IkeSaReauthenticating)) == 1
 
 
 def test_closing_while_it_is_deleted_to_be_opened_anew_closes_for_good() -> None:
