@@ -33,7 +33,7 @@ from ..wire.header import Header
 from ..wire.identity import Identity
 from ..wire.payloads import NotifyPayload, Proposal, Transform
 from ..wire.selectors import Address, TrafficSelector
-from . import flow, hold, reauth, resumption, upkeep
+from . import flow, hold, reauth, resumption, transport, upkeep
 from .child import ChildSa, ChildState
 from .features import Feature
 from .hold import Patience
@@ -596,6 +596,7 @@ class IkeSa:
             if self.roaming is not None:
                 self.roaming.used = (path, self.udp_encap)
             self.core.emit(PathChanged(self.ike_id, path, self.udp_encap, old))
+            transport.moved(self, old)
 
     def failed(self, failure: Failure, exchange: ExchangeType) -> None:
         """Report a failed negotiation: exactly one record each."""

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ..config import Mode
+from ..events import Path
 from ..wire.selectors import Address, TrafficSelector
 
 if TYPE_CHECKING:
@@ -48,6 +50,14 @@ def translation(sa: IkeSa, local: Selectors, remote: Selectors) -> Translation:
         _pair(local, sa.path.local) if sa.nat_local else None,
         _pair(remote, sa.path.remote) if sa.nat_remote else None,
     )
+
+
+def moved(sa: IkeSa, before: Path) -> None:
+    """The peer's host is found at another address: what names the old one is replaced at once."""
+    if sa.path.remote != before.remote:
+        for child in sa.children.values():
+            if child.mode is Mode.TRANSPORT:
+                child.rekey_at = 0.0
 
 
 def _pair(selectors: Sequence[TrafficSelector], address: Address) -> tuple[Address, Address] | None:

@@ -105,6 +105,39 @@ def test_either_side_may_rekey_it(side: int, before_b: bool) -> None:
     assert sees(b)[:2] == (host(B), host(A_PUBLIC))
 
 
+def test_a_nat_that_gives_another_address_is_followed_by_selectors_too() -> None:
+    public = [A_PUBLIC]
+
+    def translate(seen: Path) -> Path:
+        if seen.local == B:
+            return Path(B, seen.local_port, public[0], seen.remote_port + 10_000)
+        return Path(A, seen.local_port - 10_000, seen.remote, seen.remote_port)
+
+    sides = {"a": {"children": (hosts(),)}, "b": {"children": (swapped(hosts()),)}}
+    world = psk_pair(**{name: {**side, "mobike": False} for name, side in sides.items()}, translate=translate)
+    a, b = both(world)
+    world.initiate(a, child="hosts")
+    world.run(1)
+    assert sees(b)[:2] == (host(B), host(A_PUBLIC))
+    public[0] = IPv4Address("192.0.2.11")
+    a.endpoint.check_liveness(a.established()[0], world.now)
+    world.run(1)
+    assert sees(b)[:2] == (host(B), host(public[0]))
+    assert sees(a)[:2] == (host(A), host(B))
+    assert_same_keys(a, b)
+    assert len(b.of(ChildSaRekeyed)) == 1
+    # Another port alone is followed without new keys.
+    world.wire.translate = lambda seen: (
+        replace(translate(seen), remote_port=12_345)
+        if seen.local == B
+        else Path(A, 4500, seen.remote, seen.remote_port)
+    )
+    a.endpoint.check_liveness(a.established()[0], world.now)
+    world.run(1)
+    assert len(b.of(ChildSaRekeyed)) == 1
+    assert a.failures == b.failures == []
+
+
 def test_protocols_and_ports_stay_when_addresses_are_put_in() -> None:
     _, a, b = connected(hosts(protocol=6, port=443), before_a=True, before_b=True)
     assert sees(a)[:2] == (host(A, 6), host(B_PUBLIC, 6, 443))
