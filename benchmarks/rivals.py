@@ -88,6 +88,15 @@ def ours_esp(lab: Lab, sites: Sites) -> Tunnel:
     return _gateways(lab, sites, OurGateway, "")
 
 
+def ours_with(workers: int) -> Rival:
+    """Our gateway with so many workers, ESP in UDP."""
+
+    def gateway(lab: Lab, namespace: Namespace) -> OurGateway:
+        return OurGateway(lab, namespace, options=("--workers", str(workers)))
+
+    return Rival(f"ours-{workers}-workers", lambda lab, sites: _gateways(lab, sites, gateway, "encap = yes"))
+
+
 def libipsec(lab: Lab, sites: Sites) -> Tunnel:
     """strongSwan with its ESP in user space."""
     return _gateways(lab, sites, StrongSwan, "encap = yes")

@@ -2,7 +2,8 @@
 
 1. TCP, one stream: ``tcp1.vs_libipsec``, ``.vs_wireguard_go``, ``.vs_openvpn``, ``.vs_plain``; with protocol 50
    ``esp_tcp1.vs_libipsec``.
-2. TCP, several streams, and UDP of 64, 512 and 1,400 bytes at full speed: a table.
+2. TCP, several streams, and UDP of 64, 512 and 1,400 bytes at full speed: a table. Several streams with two workers
+   beside one: ``tcp4.workers_2``, above 1 where the second helps.
 3. Ping through an idle tunnel: ``ping.vs_libipsec``.
 4. Loss at 60 % of the rate that our tunnel was measured to carry: ``loss_at_60``, in percent. Counted where datagrams
    leave the tunnel: what iperf3's own socket drops because its process has no core to run on is not the tunnel's.
@@ -86,6 +87,7 @@ def main() -> None:
         _udp(report, up, pace)
         _pings(report, up, pace)
         _loss(report, up, pace)
+    _workers(report, pace)
     _stages(report, pace)
     finish(report, options.json)
 
@@ -130,6 +132,23 @@ def _tcp(report: Report, up: Mapping[str, Tunnel], pace: Pace) -> None:
             report.ratio(figure, rates["tcp1"][ours], rates["tcp1"][beside], beside)
         else:
             report.leave_out(figure, f"{beside if ours in up else ours} was not measured")
+
+
+def _workers(report: Report, pace: Pace) -> None:
+    """Several streams through one tunnel, between gateways with one worker and with two, in turns."""
+    rates: dict[int, list[float]] = {1: [], 2: []}
+    with contextlib.ExitStack() as stack:
+        up = {
+            number: rivals.ours_with(number).up(stack.enter_context(Lab(f"bench-workers-{number}"))) for number in rates
+        }
+        for _ in range(pace.rounds):
+            for number, tunnel in up.items():
+                rates[number].append(_rate(tunnel, pace, streams=STREAMS))
+    for number, values in rates.items():
+        report.sample(f"tcp{STREAMS}.workers_{number}", values, "Mbit/s")
+        row: dict[str, object] = {"workers": number, f"tcp{STREAMS} Mbit/s": round(statistics.median(values))}
+        report.tables.setdefault("workers", []).append(row)
+    report.ratio(f"tcp{STREAMS}.workers_2", rates[2], rates[1], "ours with one worker")
 
 
 def _udp(report: Report, up: Mapping[str, Tunnel], pace: Pace) -> None:

@@ -72,6 +72,10 @@ class Daemon:
     install_routes: bool = True
     routing_table: int = 220
     routing_table_prio: int = 220
+    workers: int = 0
+    """Ours alone: pairs of threads that carry packets; 0 is one for each four cores."""
+    poll: bool = False
+    """Ours alone: those never sleep."""
     vici_socket: str = ""
     """``plugins.vici.socket``; empty: where swanctl looks."""
     filelog: tuple[LogFile, ...] = ()

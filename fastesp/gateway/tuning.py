@@ -58,6 +58,8 @@ def tuned(options: Options, daemon: Daemon) -> Options:
         "routes": daemon.install_routes,
         "routing_table": daemon.routing_table,
         "routing_priority": daemon.routing_table_prio,
+        "workers": daemon.workers,
+        "poll": daemon.poll,
         "keep_alive": daemon.keep_alive,
         "quick_crash_detection": daemon.quick_crash_detection,
     }
