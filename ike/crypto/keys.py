@@ -127,6 +127,12 @@ class IkeKeys:
         """Keys of a CHILD_SA (RFC 7296 section 2.17); see :func:`child_keys`."""
         return child_keys(prf_of(self.suite), self.sk_d, suite, ni, nr, shared, additional)
 
+    def only_sk_d(self) -> IkeKeys:
+        """What an IKE SA keeps once both sides are authenticated. SK_p is overwritten; the envelopes have the rest."""
+        self.sk_pi.wipe()
+        self.sk_pr.wipe()
+        return IkeKeys(self.suite, self.sk_d, *(_NO_KEY,) * 6)
+
     def wipe(self) -> None:
         """Overwrite all seven."""
         for key in (self.sk_d, self.sk_ai, self.sk_ar, self.sk_ei, self.sk_er, self.sk_pi, self.sk_pr):
@@ -143,6 +149,9 @@ class IkeKeys:
         sizes = (size_d, size_a, size_a, size_e, size_e, size_d, size_d)
         stream = prf_plus(number, skeyseed, ni + nr + spi_i + spi_r, sum(sizes))
         return cls(tuple(suite), *_cut(stream, sizes))
+
+
+_NO_KEY = Secret(b"")
 
 
 def child_keys(

@@ -514,6 +514,7 @@ class IkeSa:
         """Both sides are authenticated: tell, start the timers, forget what setting up needed."""
         self.enter(State.ESTABLISHED)
         self.leave_setup()
+        self.keep_only_sk_d()
         self.established_at = self.last_inbound = now
         self.core.identify(self)
         if self.settings.session_resumption:
@@ -546,6 +547,11 @@ class IkeSa:
         initiator = Envelope(keys.suite, keys.sk_ei, keys.sk_ai, random=self.core.random)
         responder = Envelope(keys.suite, keys.sk_er, keys.sk_ar, random=self.core.random)
         self.envelope_out, self.envelope_in = (initiator, responder) if self.initiator else (responder, initiator)
+
+    def keep_only_sk_d(self) -> None:
+        """Nobody is to be authenticated any more, and the envelopes are made: further keys come from SK_d alone."""
+        if self.keys is not None:
+            self.keys = self.keys.only_sk_d()
 
     def suspect(self, failure: Failure, now: float) -> None:
         """Something unauthenticated says that this fails: so it does unless something better comes soon."""

@@ -112,6 +112,7 @@ def _successor(sa: IkeSa, keys: IkeKeys, spi_i: bytes, spi_r: bytes, now: float,
     new.roaming = sa.roaming
     new.announced = False
     new.use_keys(keys)
+    new.keep_only_sk_d()
     new.enter(State.ESTABLISHED)
     new.established_at = new.last_inbound = now
     new.gone_at = now + sa.core.timing.delete_timeout * 6

@@ -119,6 +119,17 @@ def test_a_ppk_changes_the_keys_of_authentication_and_of_children_only():
     assert (mixed.sk_ei, mixed.sk_er) == (keys.sk_ei, keys.sk_er)
 
 
+def test_an_established_ike_sa_keeps_sk_d_alone():
+    keys = gcm_keys()
+    sk_d = bytes(keys.sk_d)
+    left = keys.only_sk_d()
+    assert bytes(left.sk_d) == sk_d
+    assert left.suite == keys.suite
+    assert [len(k) for k in (left.sk_ai, left.sk_ar, left.sk_ei, left.sk_er, left.sk_pi, left.sk_pr)] == [0] * 6
+    assert len(keys.sk_pi) == len(keys.sk_pr) == 0
+    assert len(keys.sk_ei) == len(keys.sk_er) == 36
+
+
 def test_resumption_starts_from_the_old_sk_d():
     keys = gcm_keys()
     resumed = IkeKeys.resume(GCM, keys.sk_d, b"Ni", b"Nr", SPI_I, SPI_R)
