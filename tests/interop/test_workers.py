@@ -29,12 +29,17 @@ UDP_SEGMENT = 103
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 
+def addresses(pair: Pair) -> None:
+    """Those of more tunnels than one."""
+    for side in (pair.a, pair.b):
+        for number in range(2, 6):
+            side.ip("addr", "add", f"{SIDES[side.side]}.{number}", "dev", side.tun)
+
+
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Pair]:
     with planes(workers=2) as made:
-        for side in (made.a, made.b):
-            for number in range(2, 6):
-                side.ip("addr", "add", f"{SIDES[side.side]}.{number}", "dev", side.tun)
+        addresses(made)
         yield made
 
 
@@ -98,6 +103,48 @@ def test_flows_of_tunnels_on_both_workers_arrive_in_order_and_are_counted_exactl
     # Twelve flows over two queues: some came by the other worker's.
     assert sum(figures["out_handed"] for figures in after) > sum(figures["out_handed"] for figures in before)
     assert all(now["out_packets"] > then["out_packets"] for now, then in zip(after, before, strict=True))
+
+
+@pytest.mark.parametrize("udp", [True, False], ids=["udp", "protocol-50"])
+def test_without_ebpf_a_classic_program_steers_and_nothing_is_lost(
+    udp: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with planes(workers=2, without_bpf=True) as pair:
+        addresses(pair)
+        for number in range(1, 5):
+            connect(pair, number, worker=number % 2, udp=udp)
+            activate(pair, number)
+        with contextlib.ExitStack() as stack:
+            flows = [stack.enter_context(Flow(*ends(pair, number), rate=400)) for number in range(1, 5)]
+            time.sleep(0.5)
+        for number, flow in enumerate(flows, 1):
+            assert flow.got == list(range(flow.sent))
+            assert pair.b.counters(number)["packets_in"] == flow.sent
+        assert [figures["in_handed"] for figures in pair.b.workers()] == [0, 0]
+        assert all(figures["in_packets"] for figures in pair.b.workers())
+        assert pair.a.drops() == pair.b.drops() == {}
+    # Once a side.
+    assert capfd.readouterr().err.count("a classic program steers by SPI instead") == 2
+
+
+def test_a_worker_that_stands_still_holds_up_nobody_else(pair: Pair) -> None:
+    for number in (1, 2):
+        connect(pair, number, worker=number % 2)
+        activate(pair, number)
+    standing = threading.Thread(target=pair.b.park, args=(1, 1.0))
+    with Flow(*ends(pair, 1), rate=400) as slow, Flow(*ends(pair, 2), rate=400) as fast:
+        time.sleep(0.2)
+        standing.start()
+        time.sleep(0.5)
+        seen = len(fast.got)
+        stood = len(slow.got)
+        time.sleep(0.3)
+        assert len(fast.got) > seen + 50
+        assert len(slow.got) == stood
+        standing.join()
+    for flow in (slow, fast):
+        assert flow.got == list(range(flow.sent))
+    assert pair.b.drops() == {}
 
 
 def test_tcp_streams_each_way_over_tunnels_of_both_workers_arrive_whole(pair: Pair) -> None:

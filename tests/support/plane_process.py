@@ -9,9 +9,12 @@ from __future__ import annotations
 import ctypes
 import json
 import sys
+import time
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
+from fastesp.dataplane import ports
 from fastesp.dataplane.base import (
     ChildSa,
     DataPlaneError,
@@ -86,6 +89,8 @@ class Commands:
     """What a test may ask for."""
 
     def __init__(self, options: dict[str, Any]) -> None:
+        if options.pop("without_bpf", False):
+            ports.OBJECT = Path("/nonexistent/steer.bpf.o")
         self.plane = UserspaceDataPlane(**options)
         self._children: set[int] = set()
         self._traps: set[str] = set()
@@ -143,6 +148,12 @@ class Commands:
 
     def workers(self) -> list[dict[str, int]]:
         return self.plane.worker_figures()
+
+    def park(self, worker: int, seconds: float) -> None:
+        """As a control plane does to change what a worker owns, and takes long for it."""
+        workers = self.plane._workers
+        with workers.parked(workers.pairs[worker].outbound, workers.pairs[worker].inbound):
+            time.sleep(seconds)
 
     def hold_the_gil(self, seconds: float) -> None:
         """As a control plane does that computes without end: no other Python of this process runs meanwhile."""
