@@ -38,6 +38,11 @@ NEGOTIATION: Mapping[str, Code] = {
         "A ticket of session resumption was presented twice at a time, and serves once (RFC 5723).",
         "nothing where it comes once: the next attempt is a full handshake",
     ),
+    "resumption-refused": Code(
+        "a session that does not come back",
+        "The gateway took our ticket, and then refused the IKE SA: the ticket was used meanwhile, or no child fits.",
+        "try again: the next attempt is a full handshake",
+    ),
     "resumption-mismatch": Code(
         "a ticket in the wrong hands",
         "Who presented a ticket of session resumption does not know the keys of the IKE SA that it stands for.",

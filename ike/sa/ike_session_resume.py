@@ -306,3 +306,23 @@ def take_auth_answer(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
     if not redirect.taken_with_auth(sa, message, asked, now) and task.asked is not None:
         first_child.take(sa, message, task.asked, nonces, now)
     return ()
+
+
+def take_auth_refusal(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
+    """The gateway took the ticket and refuses what came after: the ticket is gone, and the next attempt is in full."""
+    error = turn.message.error
+    number = error.notify if error is not None else 0
+    try:
+        name = NotifyType(number).name
+    except ValueError:
+        name = f"error {number}"
+    refusal = Failure(
+        code="resumption-refused",
+        summary=f"the peer took our ticket and refuses IKE_AUTH with {name}",
+        hint="try again: the next attempt is a full handshake; the peer's log says more",
+        mismatch=name,
+        keys=("session_resumption",),
+    )
+    sa.failed(refusal, ExchangeType.IKE_AUTH)
+    sa.die(refusal.code, turn.now)
+    return ()

@@ -110,7 +110,11 @@ def target(notify: NotifyPayload, nonce: bytes | None = None) -> Identity | None
         return None
     if kind is IdType.FQDN and not _is_host_name(name):
         return None
-    return Identity(kind, name)
+    gateway = Identity(kind, name)
+    address = address_of(gateway)
+    if address is not None and (address.is_unspecified or address.is_multicast or address.is_loopback):
+        return None
+    return gateway
 
 
 def _is_host_name(name: bytes) -> bool:

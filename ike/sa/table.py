@@ -245,7 +245,7 @@ RESUMPTION = (
         "The gateway does not accept that the ticket is ours.",
         AUTH, I, Kind.RESPONSE, X.IKE_AUTH,
         SEALED, NONE,
-        ike_auth.take_refusal, (DEAD,), Purpose.RESUME, refusal=True,
+        ike_session_resume.take_auth_refusal, (DEAD,), Purpose.RESUME, refusal=True,
     ),
 )  # fmt: skip
 

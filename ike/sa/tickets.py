@@ -35,6 +35,9 @@ MAX_USED = 65_536
 MAX_TICKET = 4096
 """The longest ticket that is looked at, and that is kept for somebody else's gateway."""
 
+MAX_CONNECTIONS = 16_384
+"""Connections that are told apart; of one that was pushed out, tickets are refused."""
+
 VERSION = 1
 _HEAD = struct.Struct(">B8s12s")
 _FIXED = struct.Struct(">dd8s8s32sBHHH")
@@ -106,6 +109,8 @@ class Tickets:
         """Eight random bytes for a connection as it is configured; others once it is another."""
         known = self._generations.get(connection.name)
         if known is None or known[0] != connection:
+            if len(self._generations) >= MAX_CONNECTIONS:
+                del self._generations[next(iter(self._generations))]
             known = self._generations[connection.name] = (connection, self._random(8))
         return known[1]
 

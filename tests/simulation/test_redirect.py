@@ -143,6 +143,9 @@ def test_a_gateway_may_be_named() -> None:
         b"\x01\xff\xc6\x33\x64\x1e%",
         b"\x07\x04\xc6\x33\x64\x1e%",
         b"\x03\x05a b/c%",
+        b"\x01\x04\x00\x00\x00\x00%",
+        b"\x01\x04\x7f\x00\x00\x01%",
+        b"\x01\x04\xe0\x00\x00\x01%",
     ],
 )
 def test_a_redirect_that_makes_no_sense_or_lacks_our_nonce_is_passed_over(data: bytes) -> None:

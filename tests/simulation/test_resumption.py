@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import IPv4Address
 
 import pytest
 from support.peers import (
@@ -22,6 +23,7 @@ from support.peers import (
 )
 
 from ike.config import Fragmentation, Unique
+from ike.crypto.secret import Secret
 from ike.events import IkeSaDeleted, IkeSaEstablished, Path
 from ike.sa import tickets
 from ike.timing import Timing
@@ -328,6 +330,22 @@ def test_a_gateway_under_load_asks_for_a_cookie_first() -> None:
     start = len(world.wire.log)
     up(world)
     assert exchanges(world, start) == {"IKE_SESSION_RESUME": 4, "IKE_AUTH": 2}
+
+
+def test_of_two_who_present_one_ticket_at_a_time_one_comes_back() -> None:
+    world = pair()
+    up_and_dead(world)
+    client, gateway = both(world)
+    (held,) = client.endpoint._core.held.values()
+    twin = Peer(IPv4Address("203.0.113.11"), client.connections, client.credentials, 9, BRISK)
+    twin.endpoint._core.held["site", B] = replace(held, sk_d=Secret(held.sk_d))
+    world.peers[twin.address] = twin
+    world.initiate(client)
+    world.initiate(twin)
+    world.run(1)
+    assert len(client.established()) + len(twin.established()) == 1
+    assert [f.code for f in gateway.failures] == ["ticket-used"]
+    assert sorted(f.code for f in client.failures + twin.failures) == ["peer-dead", "resumption-refused"]
 
 
 def test_nobody_is_brought_back_who_never_proved_anything() -> None:
