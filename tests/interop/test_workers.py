@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import socket
@@ -14,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 from support.exchange import End, stream
-from support.flows import RATE, Flow
+from support.flows import RATE, Flow, run_together
 from support.planes import OUTER, Pair, Plane, planes
 
 from fastesp.lab.namespace import Namespace
@@ -88,9 +87,7 @@ def test_flows_of_tunnels_on_both_workers_arrive_in_order_and_are_counted_exactl
         connect(pair, number, worker=number % 2, udp=udp)
         activate(pair, number)
     before = pair.a.workers()
-    with contextlib.ExitStack() as stack:
-        flows = [stack.enter_context(Flow(*ends(pair, number), rate=RATE // 4)) for number in numbers for _ in range(3)]
-        time.sleep(1.0)
+    flows = run_together([Flow(*ends(pair, number), rate=RATE // 4) for number in numbers for _ in range(3)], 1.0)
     for flow in flows:
         assert flow.sent > 100
         assert flow.got == list(range(flow.sent))
@@ -114,9 +111,7 @@ def test_without_ebpf_a_classic_program_steers_and_nothing_is_lost(
         for number in range(1, 5):
             connect(pair, number, worker=number % 2, udp=udp)
             activate(pair, number)
-        with contextlib.ExitStack() as stack:
-            flows = [stack.enter_context(Flow(*ends(pair, number), rate=400)) for number in range(1, 5)]
-            time.sleep(0.5)
+        flows = run_together([Flow(*ends(pair, number), rate=400) for number in range(1, 5)], 0.5)
         for number, flow in enumerate(flows, 1):
             assert flow.got == list(range(flow.sent))
             assert pair.b.counters(number)["packets_in"] == flow.sent
@@ -193,9 +188,7 @@ def test_several_sas_with_the_same_selectors_spread_flows_over_the_workers(pair:
     for number in (1, 2):
         connect(pair, 1, child_id=number, worker=number % 2, resource=number)
         activate(pair, number)
-    with contextlib.ExitStack() as stack:
-        flows = [stack.enter_context(Flow(*ends(pair, 1), rate=400)) for _ in range(12)]
-        time.sleep(0.6)
+    flows = run_together([Flow(*ends(pair, 1), rate=400) for _ in range(12)], 0.6)
     for flow in flows:
         assert flow.got == list(range(flow.sent))
     sent = [pair.a.counters(number)["packets_out"] for number in (1, 2)]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import threading
 import time
+from collections.abc import Iterable
 
 from support.exchange import End
 
@@ -35,8 +37,12 @@ class Flow:
             thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> None:
+        """Send no more: for several flows that are to end together."""
         self._stop.set()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
         for thread in self._threads:
             thread.join()
         self._out.close()
@@ -62,3 +68,13 @@ class Flow:
             except TimeoutError:
                 if self._stop.is_set():
                     return
+
+
+def run_together(flows: Iterable[Flow], seconds: float) -> list[Flow]:
+    """All at once for a while; returned when what they sent has arrived, or will not."""
+    with contextlib.ExitStack() as stack:
+        running = [stack.enter_context(flow) for flow in flows]
+        time.sleep(seconds)
+        for flow in running:
+            flow.stop()
+    return running
