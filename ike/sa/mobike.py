@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 COOKIE_LENGTH = 16
 """Of a COOKIE2: 8 to 64 bytes are allowed (RFC 4555 section 4.2.5)."""
 LISTS = (NotifyType.ADDITIONAL_IP4_ADDRESS, NotifyType.ADDITIONAL_IP6_ADDRESS, NotifyType.NO_ADDITIONAL_ADDRESSES)
+NOWHERE: frozenset[Path] = frozenset()
+"""No path: one value for all IKE SAs, of which most never need another."""
 
 
 class Roaming:
@@ -49,9 +51,9 @@ class Roaming:
         """Further addresses of ours that the peer knows of."""
         self.mapping = b""
         """Where the peer sees us, hashed: another value means that the NAT before us gave us another place."""
-        self.probed: set[Path] = set()
+        self.probed: frozenset[Path] = NOWHERE
         """Paths beside the current one that the request under way went out on too."""
-        self.refused: set[Path] = set()
+        self.refused: frozenset[Path] = NOWHERE
         """Paths that the peer does not want."""
 
 
@@ -156,7 +158,7 @@ class UpdateAddresses(AboutAddresses):
         if any(isinstance(task, UpdateAddresses) for task in living.tasks):
             # Moved again since: what this answer says of NATs is history.
             return
-        roaming.refused.clear()
+        roaming.refused = NOWHERE
         _detect(living, sa, turn)
         _note_mapping(roaming, turn.message)
         use(living)
@@ -260,7 +262,7 @@ def addresses_changed(sa: IkeSa, now: float) -> None:
         _follow_without(sa, now)
         return
     if roaming.leads:
-        roaming.refused.clear()
+        roaming.refused = NOWHERE
         path = paths.best(sa) if can_move(sa) else None
         if path is not None and path != sa.path:
             go_to(sa, path, now)
@@ -300,7 +302,7 @@ def _go_elsewhere(sa: IkeSa, now: float) -> None:
     roaming = sa.roaming
     if roaming is None:
         return
-    roaming.refused.add(sa.path)
+    roaming.refused |= {sa.path}
     left = [path for path in paths.others(sa) if path not in roaming.refused]
     if left:
         go_to(sa, left[0], now)
@@ -420,7 +422,7 @@ def probe_list(sa: IkeSa, request: Request[Task]) -> Sequence[Path]:
         # Its answer must show that this one address receives.
         return ()
     found = [path for path in paths.others(sa) if path not in roaming.refused]
-    roaming.probed.update(found)
+    roaming.probed |= set(found)
     return found
 
 
@@ -437,7 +439,7 @@ def heard(sa: IkeSa, path: Path, now: float, *, response: bool) -> None:
         elif request is not None and isinstance(request.task, UpdateAddresses):
             # It went out on several paths: the peer took the one of the copy that it got first.
             want_once(sa, UpdateAddresses())
-        roaming.probed.clear()
+        roaming.probed = NOWHERE
     elif not response and path != sa.path:
         # The peer tries paths: does ours still work?
         from .informational import Liveness
