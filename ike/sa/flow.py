@@ -272,6 +272,7 @@ def _answer_is_bad(sa: IkeSa, error: IkeError, header: Header, request: Request[
         sa.setup.suspicion = sa.setup.suspicion or failure_of(error)
         raise SilentDrop(error.code, str(error))
     sa.window.settle(request)
+    sa.reassemblies.pop((True, header.message_id), None)
     exchange = ExchangeType(header.exchange)
     sa.failed(failure_of(error), exchange)
     if sa.state is State.AUTH_SENT:
