@@ -109,12 +109,10 @@ def test_tunnels_of_two_peers_that_collide_are_said_once_both_are_up(both: Pair)
     """No line of ours shows it: one connection lets both peers in, and charon is both of them."""
     configure(both)
     ours, theirs = (side.swanctl.file.read_text() for side in (both.ours, both.theirs))
-    secret = (
-        'secrets {\n  ike-twin {\n    id = "twin.example.org"\n    secret = "another secret, for the twin"\n  }\n}\n'
-    )
-    both.ours.swanctl.configure(ours.replace('id = "site-b.example.org"', 'id = "*.example.org"', 1) + secret)
+    anyone = ours.replace('id = "site-b.example.org"', 'id = "*.example.org"', 1)
+    both.ours.swanctl.configure(anyone.replace("    secret = ", '    id-2 = "twin.example.org"\n    secret = '))
     twin = theirs.partition("secrets {")[0].replace("  site {", "  twin {", 1).replace(" net {", " twin-net {", 1)
-    both.theirs.swanctl.configure(theirs + twin.replace("site-b.example.org", "twin.example.org") + secret)
+    both.theirs.swanctl.configure(theirs + twin.replace("site-b.example.org", "twin.example.org"))
     both.start()
     both.theirs.initiate("net")
     assert "[child-collision]" not in both.ours.log()

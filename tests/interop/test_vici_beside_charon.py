@@ -93,8 +93,8 @@ pools {{
 authorities {{
   lab {{
     cacert = ca.pem
-    crl_uris = http://pki.example.org/ca.crl
-    ocsp_uris = http://ocsp.example.org/, http://ocsp.example.net/
+    crl_uris = http://127.0.0.1:9/ca.crl
+    ocsp_uris = http://127.0.0.1:9/ocsp, http://127.0.0.1:9/other
   }}
 }}
 """
@@ -121,8 +121,9 @@ def seen() -> Iterator[dict[str, tuple[Output, Output]]]:
         both = pair(lab)
         a, b = both.sites.a, both.sites.b
         for peer, me, other in ((both.ours, a, b), (both.theirs, b, a)):
-            # UDP encapsulation asked for on both sides: kernel-libipsec has nothing else.
-            text = configuration(me, other, auth="pubkey", connection="encap = yes")
+            # UDP encapsulation asked for on both sides: kernel-libipsec has nothing else. Without MOBIKE: charon tells
+            # of its addresses whenever it finds another one, and each such message counts.
+            text = configuration(me, other, auth="pubkey", connection="encap = yes\n    mobike = no")
             peer.swanctl.configure(text + MORE.format(net=me.net))
         certify(both)
         both.start()
@@ -149,9 +150,9 @@ def mirrored(output: Output, a: Site, b: Site) -> Output:
 
 
 def shape(text: str) -> str:
-    """Numbers and hexadecimal ones replaced by ``#``, longer runs of blanks by two."""
+    """Numbers and hexadecimal ones replaced by ``#``, with the unit of time that follows; longer blanks by two."""
     long = r"(?<![0-9a-z])(?:(?:0x)?[0-9a-f]{8,}|(?:[0-9a-f]{2}:){3,}[0-9a-f]{2})(?![0-9a-z])"
-    return re.sub(r" {2,}", "  ", re.sub(rf"{long}|\d+", "#", text))
+    return re.sub(r" {2,}", "  ", re.sub(rf"{long}|\d+(?: (?:second|minute|hour)s?\b)?", "#", text))
 
 
 OWN = re.compile(
