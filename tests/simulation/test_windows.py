@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from support.peers import Peer, World, assert_mirrored, assert_usable, both, net, psk_pair, replayable, seeds
+from support.peers import Peer, World, assert_mirrored, assert_usable, both, esp, net, psk_pair, replayable, seeds
 
 from ike.errors import LocalError
 from ike.timing import Timing
@@ -105,6 +105,25 @@ def test_everything_arrives_once_over_a_wire_that_loses_doubles_and_reorders(see
         for peer in (a, b):
             for sa in peer.endpoint._core.by_id.values():
                 assert len(sa.window._answers) <= 8
+                assert sa.reassemblies == {}
+
+
+@pytest.mark.parametrize("seed", seeds(8))
+def test_fragments_of_several_messages_come_mixed_up(seed: int) -> None:
+    with replayable(seed):
+        timing = Timing(1.0, 1.2, 40, window_size=6, fragment_size=576, half_open_timeout=300.0)
+        hybrid = {"esp_proposals": esp("aes256gcm16-x25519-ke1_mlkem768")}
+        sides = {side: children(side, **hybrid) for side in "ab"}
+        world = psk_pair(seed, timing=timing, loss=0.1, double=0.2, delay=(0.0, 0.6), **sides)  # type: ignore[arg-type]
+        a, b = both(world)
+        world.initiate(a, child="net0")
+        world.run(60)
+        ask_for_all(world, a, range(1, 5))
+        ask_for_all(world, b, range(5, 9))
+        world.run(200)
+        settled(world, 9)
+        for peer in (a, b):
+            for sa in peer.endpoint._core.by_id.values():
                 assert sa.reassemblies == {}
 
 
