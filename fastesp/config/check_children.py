@@ -130,6 +130,12 @@ def _check_packets(child: Child, values: Values, problems: Problems) -> None:
         if any(t.type == TransformType.ESN and t.id == Esn.YES for spec in child.proposals for t in spec.transforms):
             why = "extended sequence numbers need a replay window (RFC 4303 section 3.4.3)"
             problems.add(values.place("replay_window"), why, "32 or more, or noesn", code="config-conflict")
+    if child.policies_fwd_out:
+        problems.inform(
+            values.place("policies_fwd_out"),
+            "policies_fwd_out has no effect: forwarded packets need no policy beside the outbound one",
+            "remove the line",
+        )
     if child.ah_proposals and child.tfc_padding:
         problems.warn(values.place("tfc_padding"), "tfc_padding has no effect with AH", "remove the line")
 

@@ -34,11 +34,13 @@ def keys(rule: SectionRule = ROOT, path: str = "", parent: str = "") -> Iterator
 
 
 def status(key: Key, rule: SectionRule) -> str:
-    """``honoured``, or what is refused and why."""
+    """``honoured``, what is refused and why, or ``without effect``: such a key is named when it is read."""
     if rule.refused:
         return f"refused: {rule.refused}"
     if "*" in key.refused:
         return f"refused: {key.refused['*']}"
+    if key.about.startswith("Read and without effect"):
+        return "without effect"
     if key.fixed:
         return f"refused but for `{key.default}`: {key.fixed}"
     refused = [f"`{value}` is refused: {why}" for value, why in key.refused.items()]

@@ -25,10 +25,7 @@ HONOURED = sorted(
     {
         name.rpartition(".")[2]
         for name, key, rule in keys()
-        if key is not None
-        and name.startswith("connections.")
-        and status(key, rule).startswith("honoured")
-        and "without effect" not in key.about
+        if key is not None and name.startswith("connections.") and status(key, rule).startswith("honoured")
     }
     - READ.keys()
 )

@@ -270,6 +270,7 @@ def test_an_empty_file_is_a_valid_one(site) -> None:
         ("", "ah_proposals = sha256\ntfc_padding = 1000", "warning: tfc_padding has no effect with AH"),
         ("ppk_required = yes", "", "warning: ppk_required without ppk_id"),
         ("ppk_id = p", "", "there is no ppk secret for 'p'"),
+        ("", "policies_fwd_out = yes", "info: policies_fwd_out has no effect"),
         ("fragmentation = force", "", "info: fragmentation = force means yes"),
         ("dpd_timeout = 5s", "", "info: dpd_timeout has no effect with IKEv2"),
         ("remote-2 { auth = psk\n certs = my-cert.pem\n }", "", "warning: 'certs' has no effect with auth = psk"),

@@ -61,7 +61,9 @@ def test_every_key_is_honoured_or_refused_with_a_reason() -> None:
         if key is not None:
             assert key.about or rule.refused or "*" in key.refused, name
             said = status(key, rule)
-            assert said.startswith("honoured") or (said.startswith("refused") and len(said) > 20), name
+            assert said == "without effect" or said.startswith("honoured") or len(said.partition("refused")[2]) > 15, (
+                name
+            )
 
 
 def test_the_documentation_is_generated_from_the_schema() -> None:
