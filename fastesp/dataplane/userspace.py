@@ -284,7 +284,10 @@ class UserspaceDataPlane:
                     policy.slots[pair.number] = pair.engine.add_policy(
                         sa.selectors, PolicyAction.PROTECT, priority=_rank(sa.priority, PolicyAction.PROTECT)
                     )
-                pair.engine.share_policy(policy.slots[pair.number], slots)
+                if len(slots) > 1:
+                    pair.engine.share_policy(policy.slots[pair.number], slots)
+                else:
+                    pair.engine.change_policy(policy.slots[pair.number], sa=slots[0])
                 if answered is not None and answered.home is pair:
                     pair.outbound.answered(answered.slots[pair.number])
                 pair.outbound.release()
