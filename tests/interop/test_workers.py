@@ -49,10 +49,10 @@ def pair(shared: Pair) -> Pair:
     return shared
 
 
-def connect(pair: Pair, number: int, *, child_id: int = 0, worker: int = 0, udp: bool = True, **more: object) -> None:
+def connect(pair: Pair, number: int, *, child_id: int = 0, worker: int = 0, **more: object) -> None:
     """A tunnel between the ``number``th addresses of both sides, owned by a worker. Installed, not yet sending."""
     for side in (pair.b, pair.a):
-        side.install(wanted(pair, side, number, child_id or number, worker, udp=udp, **more), False)
+        side.install(wanted(pair, side, number, child_id or number, worker, **more), False)
 
 
 def wanted(pair: Pair, side: Plane, number: int, child_id: int, worker: int, **more: object) -> dict[str, object]:
@@ -80,11 +80,23 @@ def ends(pair: Pair, number: int) -> tuple[End, End]:
     return a, b
 
 
-@pytest.mark.parametrize("udp", [True, False], ids=["udp", "protocol-50"])
-def test_flows_of_tunnels_on_both_workers_arrive_in_order_and_are_counted_exactly(pair: Pair, udp: bool) -> None:
+CARRIERS = {
+    "udp": {},
+    "protocol-50": {"udp": False},
+    "protocol-51": {"udp": False, "protocol": 51, "suite": ["", 0, "hmac-sha2-256"]},
+    "udp-over-ipv6": {"version": 6},
+    "protocol-50-over-ipv6": {"udp": False, "version": 6},
+    "protocol-51-over-ipv6": {"udp": False, "protocol": 51, "suite": ["", 0, "hmac-sha2-256"], "version": 6},
+}
+
+
+@pytest.mark.parametrize("carrier", CARRIERS.values(), ids=CARRIERS)
+def test_flows_of_tunnels_on_both_workers_arrive_in_order_and_are_counted_exactly(
+    pair: Pair, carrier: dict[str, object]
+) -> None:
     numbers = range(1, 5)
     for number in numbers:
-        connect(pair, number, worker=number % 2, udp=udp)
+        connect(pair, number, worker=number % 2, **carrier)
         activate(pair, number)
     before = pair.a.workers()
     flows = run_together([Flow(*ends(pair, number), rate=RATE // 4) for number in numbers for _ in range(3)], 1.0)
