@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from support.exchange import End, stream
+from support.exchange import End, datagrams, stream
 from support.flows import RATE, Flow, run_together
 from support.planes import OUTER, Pair, Plane, planes
 
@@ -208,6 +208,18 @@ def test_several_sas_with_the_same_selectors_spread_flows_over_the_workers(pair:
     assert sum(sent) == sum(flow.sent for flow in flows)
     assert [pair.b.counters(number)["packets_in"] for number in (1, 2)] == sent
     assert pair.a.drops() == pair.b.drops() == {}
+
+
+def test_a_flow_keeps_its_queue_though_its_answers_come_in_by_another(pair: Pair) -> None:
+    """Else a packet on the new queue could overtake one that waits on the old."""
+    connect(pair, 1, worker=1)
+    activate(pair, 1)
+    shares = []
+    for _ in range(12):
+        before = pair.a.workers()[0]["out_packets"]
+        datagrams(*ends(pair, 1), [100] * 20)
+        shares.append(pair.a.workers()[0]["out_packets"] - before)
+    assert set(shares) == {0, 20}
 
 
 def test_a_trap_asks_once_and_what_it_kept_goes_out_on_another_worker_s_sa(pair: Pair) -> None:
