@@ -194,10 +194,14 @@ class Workers:
         )
         self._owned.callback(engine.close)
         notes = Mailbox(NOTES_BYTES, self.bell), Mailbox(NOTES_BYTES, self.bell)
-        reader, writer, sender = TunReader(queue), TunWriter(queue, wishes.tun_offload), _sender(ports, gso)
+        reader, writer, sender = TunReader(queue), self._writer(queue), _sender(ports, gso)
         outbound = Outbound(engine, notes[0], reader, sender)
         inbound = Inbound(engine, notes[1], receivers, writer)
         return Pair(number, engine, outbound, inbound, ports, reader, writer, sender, receivers, notes)
+
+    def _writer(self, queue: int) -> TunWriter:
+        """It joins what the kernel can cut again."""
+        return TunWriter(queue, tcp="tso" in self.tun_offloads, udp="uso" in self.tun_offloads)
 
     def _start(self, wishes: Wishes) -> None:
         cpus = wishes.cpus

@@ -1,4 +1,4 @@
-"""Inbound TCP put together again, and written to a TUN."""
+"""Inbound TCP and UDP put together again, and written to a TUN."""
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -14,19 +14,32 @@ cdef struct item_t:
     uint32_t first          # packet
     uint32_t last
     uint32_t count          # packets
-    uint32_t payload        # bytes of TCP payload so far
-    uint32_t sequence       # the next one that fits
+    uint32_t payload        # bytes behind the TCP or UDP header so far
+    uint32_t sequence       # TCP: the next one that fits
     uint16_t size           # payload bytes of each packet but the last: what GSO cuts at
     uint16_t ident          # IPv4 identification of the first
     uint8_t network         # bytes of IP header
-    uint8_t transport       # bytes of TCP header
+    uint8_t transport       # bytes of TCP or UDP header
+    uint8_t protocol
     uint8_t open            # takes more
-    uint8_t pushed          # a packet had PSH
+    uint8_t pushed          # TCP: a packet had PSH
+
+
+cdef struct view_t:
+    const uint8_t* ip
+    const uint8_t* upper    # the TCP or UDP header
+    uint8_t protocol
+    uint8_t network         # bytes of IP header
+    uint8_t transport       # bytes of TCP or UDP header
+    uint8_t family
+    bint mergeable          # else `upper` may still be set: its flow is known
+    uint32_t payload        # bytes
 
 
 cdef class TunWriter:
     cdef readonly int fd
-    cdef public bint merge
+    cdef readonly bint tcp          # join it
+    cdef readonly bint udp
     cdef item_t items[ITEMS]
     cdef uint32_t count
     cdef uint32_t bucket[BUCKETS]   # item + 1 of the flow seen last; 0: none
@@ -39,6 +52,7 @@ cdef class TunWriter:
     cdef void write(self, Batch batch) noexcept nogil
     cdef void gather(self, Batch batch) noexcept nogil
     cdef void _add(self, Batch batch, uint32_t index) noexcept nogil
+    cdef void _join(self, item_t* item, const view_t* view, uint32_t index) noexcept nogil
     cdef uint32_t finish(self, Batch batch, item_t* item, virtio_net_hdr* header) noexcept nogil
     cdef void write_packet(self, const uint8_t* data, uint32_t length) noexcept nogil
     cdef void _put(self, uint32_t vectors, uint32_t packets) noexcept nogil

@@ -1,9 +1,10 @@
 class TunWriter:
     fd: int
-    merge: bool
+    tcp: bool
+    udp: bool
     calls: int
     copied: int
 
-    def __init__(self, fd: int, merge: bool = True) -> None: ...
+    def __init__(self, fd: int, tcp: bool = True, udp: bool = True) -> None: ...
 
 def coalesce(packets: list[bytes]) -> list[tuple[bytes, dict[str, int]]]: ...

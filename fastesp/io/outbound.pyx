@@ -50,7 +50,7 @@ cdef class Outbound(Worker):
             raise MemoryError
         self.reader = reader
         self.sender = sender
-        self.errors = TunWriter(reader.fd, False)
+        self.errors = TunWriter(reader.fd, False, False)
         self.held = Held()
         reader.counts = sender.counts = self.errors.counts = self.counts
         watch(self.epoll, reader.fd, 0)

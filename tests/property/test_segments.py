@@ -101,6 +101,41 @@ def test_coalescing_is_the_inverse_of_segmentation(
     )
 
 
+@given(payloads, sizes, st.sampled_from([4, 6]))
+@settings(max_examples=40, deadline=None)
+def test_joined_datagrams_are_cut_into_the_very_same_ones(payload: bytes, size: int, version: int) -> None:
+    ip = IP(src="10.1.0.1", dst="10.2.0.1", id=5) if version == 4 else IPv6(src="fd01::1", dst="fd02::1")
+    packets = segment(bytes(ip / UDP(sport=1000, dport=2000) / Raw(payload)), NEEDS_CSUM, UDP_L4, size, len(ip), 6)
+    assert packets is not None
+    cut: list[bytes] = []
+    for data, header in coalesce(packets):
+        if header["gso_type"] == NONE:
+            cut.append(data)
+            continue
+        assert (header["gso_type"], header["gso_size"]) == (UDP_L4, size)
+        cut += segment(data, header["flags"], UDP_L4, size, header["csum_start"], header["csum_offset"]) or []
+    assert cut == packets
+    assert len(coalesce(packets)) == -(-len(packets) // 64)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from([10, 10, 10, 20])), max_size=60))
+@settings(max_examples=60, deadline=None)
+def test_datagrams_that_interleave_keep_their_order_within_a_flow(pieces: list[tuple[int, int]]) -> None:
+    packets, sent = [], [[], [], []]  # type: list[bytes], list[list[bytes]]
+    for number, (flow, length) in enumerate(pieces):
+        body = bytes([number]) * length
+        ip = IP(src="10.1.0.1", dst="10.2.0.1", flags="DF")
+        packets.append(bytes(ip / UDP(sport=1000 + flow, dport=53) / Raw(body)))
+        sent[flow].append(body)
+    got: list[list[bytes]] = [[], [], []]
+    for data, header in coalesce(packets):
+        packet = parse(data)
+        body = bytes(packet[UDP].payload)
+        size = header["gso_size"] or len(body)
+        got[packet[UDP].sport - 1000] += [body[at : at + size] for at in range(0, len(body), size)]
+    assert got == sent
+
+
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 300)), max_size=40))
 @settings(max_examples=60, deadline=None)
 def test_streams_that_interleave_keep_their_order_and_their_bytes(pieces: list[tuple[int, int]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from scapy.layers.inet import IP, TCP
+from scapy.layers.inet import IP, TCP, UDP
 from scapy.packet import Packet, Raw
 
 from fastesp.io.coalesce import coalesce
@@ -97,3 +97,57 @@ def test_a_joined_packet_stays_below_64_kib() -> None:
     packets = [tcp(100 + 1400 * i, body=bytes(1400)) for i in range(60)]
     joined = coalesce([bytes(p) for p in packets])
     assert [len(data) for data, _ in joined] == [40 + 46 * 1400, 40 + 14 * 1400]
+
+
+def udp(body: bytes = bytes(100), *, dport: int = 2, **fields: object) -> Packet:
+    return (
+        IP(**{"src": "10.1.0.1", "dst": "10.2.0.1", "flags": "DF", "id": 1, **fields})
+        / UDP(sport=1, dport=dport)
+        / body
+    )
+
+
+def without_checksum() -> Packet:
+    packet = udp()
+    packet[UDP].chksum = 0
+    return packet
+
+
+def test_datagrams_of_one_length_are_joined_and_a_shorter_one_is_the_last() -> None:
+    assert count(udp(), udp(), udp()) == 1
+    assert count(udp(), udp(bytes(50)), udp()) == 2
+    assert count(udp(bytes(50)), udp()) == 2
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        udp(dport=3),
+        udp(b""),
+        udp(tos=3),
+        udp(ttl=3),
+        udp(src="10.1.0.2"),
+        udp(flags=""),
+        udp(flags="MF"),
+        without_checksum(),
+        tcp(200),
+    ],
+    ids=lambda p: p.summary(),
+)
+def test_a_datagram_that_differs_in_its_headers_stays_alone(second: Packet) -> None:
+    assert count(udp(), second) == 2
+
+
+def test_a_datagram_with_a_wrong_checksum_or_length_is_not_vouched_for() -> None:
+    damaged = bytearray(bytes(udp()))
+    damaged[-1] ^= 1
+    lying = bytearray(bytes(udp()))
+    lying[25] -= 1
+    for odd in (damaged, lying):
+        joined = coalesce([bytes(udp()), bytes(odd), bytes(udp())])
+        assert [header["flags"] for _, header in joined] == [0, 0, 0]
+        assert joined[1][0] == bytes(odd)
+
+
+def test_no_more_datagrams_are_joined_than_a_kernel_cuts() -> None:
+    assert [header["gso_size"] for _, header in coalesce([bytes(udp())] * 130)] == [100, 100, 100]
