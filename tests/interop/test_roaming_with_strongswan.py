@@ -15,6 +15,9 @@ from fastesp.lab.traffic import Pings, ping
 
 pytestmark = [pytest.mark.root, pytest.mark.peer]
 
+SOON = "retransmit_timeout = 1"
+"""What is sent while there is no address is lost; by default it is four seconds until it is sent again."""
+
 PINGS, INTERVAL = 60, 0.1
 MAY_BE_LOST = 20
 """While the host has no address, and until both sides have heard: two seconds."""

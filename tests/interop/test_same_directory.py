@@ -11,12 +11,9 @@ from dataclasses import dataclass
 from string import Template
 
 import pytest
-from support.swanctl import swanctl
-from support.tunnels import Pair, pair
+from support.living import LIMIT, living_pair, loaded
+from support.tunnels import Pair
 
-from fastesp.lab import Lab
-from fastesp.lab.errors import LabError
-from fastesp.lab.peer import Peer
 from fastesp.lab.pki import Authority
 from fastesp.lab.process import wait_until
 from fastesp.lab.sites import LAN, Site
@@ -243,8 +240,6 @@ secrets {
     ),
 }
 
-LIMIT = 10.0
-
 
 def rendered(text: str, me: Site, other: Site) -> str:
     """One side's words."""
@@ -266,8 +261,7 @@ def rendered(text: str, me: Site, other: Site) -> str:
 @pytest.fixture(scope="module")
 def both() -> Iterator[Pair]:
     """A gateway of ours and a charon without a configuration, and a pile of certificates for each."""
-    with Lab("test") as lab:
-        one = pair(lab)
+    with living_pair() as one:
         authority = Authority("lab CA")
         middle = Authority("lab middle CA", under=authority)
         mine = {}
@@ -284,29 +278,19 @@ def both() -> Iterator[Pair]:
             peer.swanctl.own(authority.issue(f"CN=rsa-{name}", kind="rsa-2048"), "rsa-cert.pem")
             peer.swanctl.own(authority.issue(f"CN=ed-{name}", kind="ed25519"), "ed-cert.pem")
             peer.swanctl.own(authority.issue(f"CN=san-{name}", names=[f"{name}.example.org"]), "san-cert.pem")
-            peer.swanctl.configure("connections {\n}\n")
         (one.ours.swanctl.x509 / "peer-cert.pem").write_bytes(mine["b"].pem)
         (one.theirs.swanctl.x509 / "peer-cert.pem").write_bytes(mine["a"].pem)
-        one.start()
         yield one
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_same_directory_makes_a_tunnel_that_carries_traffic(both: Pair, name: str) -> None:
     case = CASES[name]
-    try:
-        both.theirs.swanctl.configure(rendered(case.text, both.sites.b, both.sites.a))
-        both.ours.swanctl.configure(rendered(case.text, both.sites.a, both.sites.b))
-        for peer in (both.theirs, both.ours):
-            loaded = swanctl(peer, "--load-all", "--clear", "--noprompt")
-            assert loaded.code == 0, loaded.text
+    both.theirs.swanctl.configure(rendered(case.text, both.sites.b, both.sites.a))
+    both.ours.swanctl.configure(rendered(case.text, both.sites.a, both.sites.b))
+    with loaded(both):
         bring_up(both, case)
         flows(both, case)
-    except (AssertionError, LabError):
-        print(both.lab.logs(60))
-        raise
-    finally:
-        close(both)
 
 
 def bring_up(both: Pair, case: Case) -> None:
@@ -339,19 +323,3 @@ def address(site: Site, way: str) -> str:
         "inner": site.gateway_address,
     }
     return ways[way]
-
-
-def close(both: Pair) -> None:
-    """Unload everything, then close what is up: nothing that is tried again may come in between."""
-    for peer in (both.ours, both.theirs):
-        peer.swanctl.configure("connections {\n}\n")
-        swanctl(peer, "--load-all", "--clear", "--noprompt")
-    for peer in (both.ours, both.theirs):
-        end_all(peer)
-    for peer in (both.ours, both.theirs):
-        wait_until(lambda peer=peer: not peer.ike_sas(), f"the end of {peer.kind}'s SAs", LIMIT)  # type: ignore[misc]
-
-
-def end_all(peer: Peer) -> None:
-    for sa in peer.ike_sas():
-        swanctl(peer, "--terminate", "--ike-id", sa.unique_id, "--force", "--timeout", "2")
