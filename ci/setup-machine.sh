@@ -1,15 +1,22 @@
 #!/usr/bin/env bash
 # Installs the Debian packages of the named sets (ci/packages-SET.txt); quick where all are there.
 #   ci/setup-machine.sh base [peers] [vm] [bench]
+# A package that is written unpack:NAME is unpacked into .setup/unpacked/NAME: dpkg lets no two in conflict be installed.
 # No service of an installed package is started, or started at the next boot.
 set -euo pipefail
 cd "$(dirname "$0")"
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 POLICY=/usr/sbin/policy-rc.d
+UNPACKED=$(cd .. && pwd)/.setup/unpacked
 
 say() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; }
 
-installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+installed() {
+  case $1 in
+    unpack:*) [ -d "$UNPACKED/${1#unpack:}" ] ;;
+    *) [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ] ;;
+  esac
+}
 
 missing_of() {
   local package
@@ -23,6 +30,15 @@ forbid_service_starts() {
   trap 'rm -f "$POLICY"' EXIT
 }
 
+unpack() {
+  local package=$1 work
+  work=$(mktemp -d)
+  (cd "$work" && apt-get -qq -o APT::Sandbox::User=root download "$package" >/dev/null && dpkg -x "$package"_*.deb root)
+  mkdir -p "$UNPACKED"
+  mv "$work/root" "$UNPACKED/$package"
+  rm -rf "$work"
+}
+
 # The packages enable their services; a charon of the machine's own would take the ports of nobody, but surprise its owner.
 disable_new_services() {
   local unit
@@ -33,7 +49,7 @@ disable_new_services() {
 }
 
 main() {
-  local sets=() missing set
+  local sets=() missing set package install=()
   for set in "$@"; do
     [ -r "packages-$set.txt" ] || { say "no such set: $set (there are: $(ls packages-*.txt | tr '\n' ' '))"; exit 2; }
     sets+=("packages-$set.txt")
@@ -47,13 +63,17 @@ main() {
   fi
   if [ "$(id -u)" != 0 ]; then
     say "Debian packages are missing and installing them needs root: ${missing[*]}"
-    say "run the same command with sudo, or first: sudo apt-get install ${missing[*]}"
+    say "run the same command with sudo"
     exit 1
   fi
   say "installing: ${missing[*]}"
   forbid_service_starts
   apt-get -qq -o DPkg::Lock::Timeout=600 update
-  apt-get -qq -y -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 install --no-install-recommends "${missing[@]}" >/dev/null
+  for package in "${missing[@]}"; do
+    case $package in unpack:*) unpack "${package#unpack:}" ;; *) install+=("$package") ;; esac
+  done
+  [ ${#install[@]} -eq 0 ] ||
+    apt-get -qq -y -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 install --no-install-recommends "${install[@]}" >/dev/null
   disable_new_services
 }
 

@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 from support.labs import lab
 from support.labs import pytest_runtest_makereport as remember_failure
+from support.living import living_pair
+from support.tunnels import Pair, certify
 
 from fastesp.lab.vm import VirtualMachine
 
@@ -29,6 +31,18 @@ TEST_TIMEOUT = 1200
 WAIT_TIMEOUT = 1500.0
 """Seconds that one item waits for its report; the first one waits for the boot as well."""
 
+JUMBO = 9000
+"""The MTU under which much travels: what a packet costs, an emulated CPU pays thirty times over."""
+
+
+@pytest.fixture(scope="session")
+def jumbo() -> Iterator[Pair]:
+    """Ours and strongSwan between wires of a large MTU: to start the two is what costs most in there."""
+    with living_pair(kernel=True, mtu=JUMBO) as both:
+        certify(both)
+        yield both
+
+
 if RESULTS:
     pytest_runtest_makereport = remember_failure
 
@@ -39,7 +53,8 @@ if RESULTS:
             "when": report.when,
             "outcome": report.outcome,
             "text": "" if report.passed else report.longreprtext,
-            "sections": [] if report.passed else report.sections,
+            # What the programs of a failed test said is printed when its lab is taken down.
+            "sections": report.sections if report.failed or report.when == "teardown" else [],
         }
         with Path(RESULTS).open("a") as file:
             file.write(json.dumps(record) + "\n")
@@ -113,12 +128,13 @@ class Twin(pytest.Item):
 
     def runtest(self) -> None:
         """Wait for the report, and fail as the twin inside did."""
-        for phase in self.boot.report(self.nodeid, self.config):
+        phases = self.boot.report(self.nodeid, self.config)
+        for phase in phases:
             if phase["outcome"] == "skipped":
                 pytest.skip(phase["text"])
             if phase["outcome"] == "failed":
-                for name, text in phase["sections"]:
-                    self.add_report_section(phase["when"], f"vm: {name}", text)
+                for when, name, text in ((p["when"], *section) for p in phases for section in p["sections"]):
+                    self.add_report_section(when, f"vm: {name}", text)
                 pytest.fail(f"in the virtual machine, {phase['when']}:\n{phase['text']}", pytrace=False)
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
