@@ -75,7 +75,7 @@ def witness(core: Core, connection: Connection, local: Identity, remote: Identit
     parts = [core.tickets.generation(connection), *(bytes(one) if one is not None else b"" for one in secrets)]
     parts += [bytes(key.secret) for key in credentials.ppks()]
     parts += [authority.signature for authority in credentials.authorities()]
-    parts += [crl.signature for crl in credentials.crls()]
+    parts += sorted(crl.signature for crl in (*credentials.crls(), *core.lookups.kept_crls))
     digest = sha256()
     for part in parts:
         digest.update(len(part).to_bytes(4, "big") + part)

@@ -16,6 +16,7 @@ from ike.config import AuthRound, Connection
 from ike.credentials import CredentialStore
 from ike.crypto.revocation import Publication
 from ike.events import LookupSource, LookupWanted
+from ike.sa.tickets import witness
 from ike.timing import Timing
 from ike.wire.identity import Identity
 
@@ -345,6 +346,18 @@ def test_an_ike_sa_that_is_given_up_while_it_waits_leaves_nothing() -> None:
     assert left.installed == {}
     assert left.endpoint.ike_sas() == []
     assert right.endpoint.half_open == 0
+
+
+def test_a_list_that_was_fetched_since_makes_tickets_worthless() -> None:
+    """Else a peer that was revoked would be resumed without anybody looking at its certificate."""
+    a, b = site("site-a", crl_at(CRL)), site("site-b")
+    made = world(a, b, crl=crl())
+    core, (connection,) = both(made)[1].endpoint._core, both(made)[1].connections
+    ends = Identity.parse("CN=site-b"), Identity.parse("CN=site-a")
+    before = witness(core, connection, *ends)
+    assert witness(core, connection, *ends) == before
+    came_up(made)
+    assert witness(core, connection, *ends) != before
 
 
 @pytest.mark.parametrize("seed", seeds(40))
