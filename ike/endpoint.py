@@ -38,9 +38,10 @@ class Endpoint:
     ``random(n)`` gives n bytes fit for keys. ``child_spi(protocol, replaces)`` gives a fresh inbound SPI for protocol 3
     (ESP) or 2 (AH); ``replaces`` is that of the SA it is to follow, or 0. ``wall_clock`` says the date certificates are
     judged by. ``inbound_activity(child_id)`` says when the data plane last received on a CHILD_SA, in the time of
-    ``now`` (0.0: never), so that a busy peer is not asked whether it is alive. ``source_for(remote)`` says from which of our addresses the host would send to ``remote`` (``None``: it
-    has no way), for MOBIKE; without it every local address is thought to lead everywhere. ``bucket`` (12 bits) marks
-    our half of the IKE SPIs, so that steering can tell the owner of a datagram.
+    ``now`` (0.0: never), so that a busy peer is not asked whether it is alive. ``source_for(remote)`` says from which
+    of our addresses the host would send to ``remote`` (``None``: it has no way), for MOBIKE; without it every local
+    address is thought to lead everywhere. ``bucket`` (12 bits) marks our half of the IKE SPIs, so that steering can
+    tell the owner of a datagram.
     ``token_secret`` (32 bytes, kept over a crash) makes the tokens of quick crash detection (RFC 6290); ``None``: none.
     ``tells=False`` leaves :class:`ExchangeLogged` out, for speed.
     """
