@@ -31,8 +31,10 @@ from fastesp.io.icmp cimport ICMP_ROOM, too_big
 from fastesp.io.linux cimport load_acquire
 from fastesp.io.mailbox cimport Mailbox
 from fastesp.io.note cimport NOTE_ACQUIRE, NOTE_PATH_MTU, note_t
-from fastesp.io.tun cimport ENOUGH
 from fastesp.io.worker cimport COMMAND_RUN, monotonic, stage_begin, stage_end, watch
+
+cdef enum:
+    TAKEN = 64              # packets taken over at a time: as many as go out in one GSO message
 
 cdef uint64_t SECOND = 1000000000
 cdef uint64_t ACQUIRE_AGAIN = 10 * SECOND      # an Acquire that nobody resolved is told again with a packet after this
@@ -131,7 +133,7 @@ cdef class Outbound(Worker):
     cdef void _take_from(self, Mailbox mailbox) noexcept nogil:
         cdef int64_t length
         cdef uint8_t* place
-        while self.reader.batch.count < <uint32_t> ENOUGH:
+        while self.reader.batch.count < <uint32_t> TAKEN:
             length = mailbox.next()
             place = self.reader.room_for(<uint32_t> length) if length >= 0 else NULL
             if place == NULL:

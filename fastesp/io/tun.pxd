@@ -6,9 +6,6 @@ from fastesp.engine.batch cimport Batch, packet_t
 from fastesp.io.linux cimport virtio_net_hdr
 from fastesp.io.segment cimport cut_t
 
-cdef enum:
-    ENOUGH = 32             # packets: a batch of that many goes on without asking for more
-
 
 cdef class TunReader:
     cdef readonly int fd
