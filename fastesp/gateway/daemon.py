@@ -151,9 +151,11 @@ class Process:
         watch.start()
         stack.push_async_callback(watch.stop)
         logger.info(
-            "fastesp %s: data plane %s with %s on %s, IKE on UDP %d and %d, VICI at %s",
+            "fastesp %s: data plane %s with %d worker%s and %s on %s, IKE on UDP %d and %d, VICI at %s",
             fastesp.__version__,
             options.dataplane,
+            dataplane.workers,
+            "" if dataplane.workers == 1 else "s",
             gateway.provider,
             options.tun,
             options.port,

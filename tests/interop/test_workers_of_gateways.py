@@ -76,6 +76,7 @@ def test_tunnels_on_both_workers_carry_traffic_and_stay_there_when_they_are_reke
     with a.session() as session:
         workers = session.stats()["dataplane"]["workers"]
     assert [workers[number]["sas"] for number in ("0", "1")] == [b"1", b"1"]
+    assert "data plane userspace with 2 workers" in a.log()
 
 
 @pytest.mark.peer
