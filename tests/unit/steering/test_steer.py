@@ -114,6 +114,8 @@ def test_owners_and_buckets_out_of_range_are_refused(steering: steer.Steering) -
         steering.set_owner(steer.BUCKETS, 0)
     with pytest.raises(ValueError, match="64"):
         steering.set_owner(0, steer.OWNERS)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock, pytest.raises(ValueError, match="64"):
+        steering.set_worker(steer.OWNERS, sock)
 
 
 def test_a_missing_object_says_how_to_get_it() -> None:
@@ -145,14 +147,17 @@ def test_it_attaches_natively_to_a_veth_and_comes_off_again(steering: steer.Stee
     assert not attached()
 
 
-def test_the_stack_hands_each_spi_to_the_socket_of_its_owner(steering: steer.Steering) -> None:
+@pytest.mark.parametrize(("family", "loopback"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+def test_the_stack_hands_each_spi_to_the_socket_of_its_owner(
+    steering: steer.Steering, family: socket.AddressFamily, loopback: str
+) -> None:
     listeners = []
     try:
         for _ in range(3):
-            listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            listener = socket.socket(family, socket.SOCK_DGRAM)
             listeners.append(listener)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            listener.bind(("127.0.0.1", listeners[0].getsockname()[1] if len(listeners) > 1 else 0))
+            listener.bind((loopback, listeners[0].getsockname()[1] if len(listeners) > 1 else 0))
             listener.settimeout(2)
         for owner, listener in enumerate(listeners):
             steering.set_worker(owner, listener)
@@ -160,7 +165,7 @@ def test_the_stack_hands_each_spi_to_the_socket_of_its_owner(steering: steer.Ste
         steering.set_owner(0x001, 1)
         steering.set_owner(0x002, 2)
         address = listeners[0].getsockname()
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        with socket.socket(family, socket.SOCK_DGRAM) as sender:
             for spi, owner in ((0x0010_0000, 1), (0x002F_FFFF, 2), (0x0040_0000, 0), (0, 0)):
                 datagram = spi.to_bytes(4, "big") + b"payload"
                 sender.sendto(datagram, address)
