@@ -259,7 +259,7 @@ CONNECTION = SectionRule(
         Key("childless", v.one_of("allow", "prefer", "force", "never"), "allow", "Childless IKE SAs (RFC 6023)."),
         Key("send_certreq", v.BOOLEAN, "yes", "Send certificate requests."),
         Key("send_cert", v.one_of("always", "never", "ifasked"), "ifasked", "Send certificates."),
-        Key("ppk_id", v.IDENTITY, "", "The post-quantum preshared key (RFC 8784); of a responder also a pattern: `*@example.org`."),
+        Key("ppk_id", v.IDENTITY, "", "The post-quantum preshared key (RFC 8784), or a pattern of a responder's."),
         Key("ppk_required", v.BOOLEAN, "no", "Whether to insist on one."),
         Key("keyingtries", v.NUMBER, "1", "Retransmission sequences of the first exchange; 0 never gives up."),
         Key("unique", v.one_of("never", "no", "keep", "replace"), "no", "What a second IKE SA of one peer means."),
