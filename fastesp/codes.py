@@ -25,7 +25,7 @@ REPORT = "this should not come about by configuration alone: report it, with the
 NEGOTIATION: Mapping[str, Code] = {
     "redirect-loop": Code(
         "gateways that send clients round",
-        "A connection was redirected more than five times in five minutes, or to where it was (RFC 5685 section 10).",
+        "A connection was redirected more than five times in five minutes, or to where it was (RFC 5685 section 7).",
         "look at the gateways' redirects; follow_redirects = no in strongswan.conf stays with the first one",
     ),
     "ticket-refused": Code(

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from .ike_sa import IkeSa
 
 KINDS: dict[int, int] = {IdType.IPV4_ADDR: 1, IdType.IPV6_ADDR: 2, IdType.FQDN: 3}
-"""How a gateway is named -> GW Identity Type (RFC 5685 section 7.2)."""
+"""How a gateway is named -> GW Identity Type (RFC 5685 section 9)."""
 LENGTHS = {IdType.IPV4_ADDR: 4, IdType.IPV6_ADDR: 16}
 MAX_REDIRECTS = 5
 LOOP_DETECT_PERIOD = 300.0
-"""More redirects of one connection in so many seconds are a loop (RFC 5685 section 10)."""
+"""More redirects of one connection in so many seconds are a loop (RFC 5685 section 7)."""
 
 
 # The gateway.
@@ -65,7 +65,7 @@ def named(gateway: Identity) -> bytes:
 
 
 class Redirects:
-    """When each connection was sent elsewhere lately: five times in five minutes are enough (RFC 5685 section 10)."""
+    """When each connection was sent elsewhere lately: five times in five minutes are enough (RFC 5685 section 7)."""
 
     __slots__ = ("_times",)
 
