@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any
@@ -170,19 +170,21 @@ class Starter:
     async def _follow(self, event: IkeSaRedirected, child: str | None, failed: Callable[[FailureRecord], None]) -> None:
         connection = self._registry.get(event.connection)
         if connection is None:
+            # Unloaded meanwhile: nothing is to come in the place of what goes.
+            self._tunnels.release(f"{event.connection}/{child}")
             return
         address = address_of(event.gateway)
         try:
             found = (address,) if address is not None else await self._resolver.lookup(str(event.gateway))
             if not found:
                 raise LocalError("no-remote-address", f"{event.gateway}, where the gateway sends us, has no address")
-            local = await self._local(connection, found[0])
+            local, remote = await self._reachable(connection, found)
             ike_id = self._adapter.endpoint.initiate(
                 connection.name,
                 child,
                 self._adapter.clock(),
                 local=local,
-                remote=found[0],
+                remote=remote,
                 redirected_from=event.redirected_from,
             )
             if child is not None:
@@ -239,6 +241,10 @@ class Starter:
                 f"connection {connection.name}: remote_addrs names no peer that could be asked",
                 hint="write the peer's address or host name into remote_addrs, or let the peer initiate",
             )
+        return await self._reachable(connection, remotes)
+
+    async def _reachable(self, connection: Connection, remotes: Sequence[Address]) -> tuple[Address, Address]:
+        """The first of at least one that a route leads to, behind the address of ours to use with it."""
         problem: LocalError | None = None
         for remote in remotes:
             try:
