@@ -85,7 +85,7 @@ class Redirects:
 
 
 def announce(sa: IkeSa) -> list[Payload]:
-    """For the first message: that we follow, and from where we come if we do just that (RFC 5685 sections 3 and 4)."""
+    """For the first message: that we follow, and from where we come if we do just that (RFC 5685 section 3)."""
     if not sa.core.timing.follow_redirects:
         return []
     source = sa.in_setup.redirected_from
