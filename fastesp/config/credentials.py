@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -30,6 +29,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from ike.credentials import CredentialStore, PrivateKey
+from ike.crypto.revocation import UNREADABLE
 
 from .problems import Place, Problems, did_you_mean
 from .reading import Item, Values
@@ -48,7 +48,6 @@ _PEM_CERTIFICATES = (
     b"-----BEGIN X509 CERTIFICATE-----",
     b"-----BEGIN TRUSTED CERTIFICATE-----",
 )
-UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm)
 
 
 def certificates_of(data: bytes) -> list[x509.Certificate]:

@@ -14,11 +14,12 @@ from cryptography import x509
 
 from ike.config import Connection
 from ike.credentials import PrivateKey
+from ike.crypto.revocation import UNREADABLE
 from ike.crypto.secret import Secret
 from ike.wire.identity import Identity
 
 from . import build, semantics
-from .credentials import UNREADABLE, FileCredentials, certificates_of, crl_of, private_key_of, public_key_of
+from .credentials import FileCredentials, certificates_of, crl_of, private_key_of, public_key_of
 from .others import authorities, pools
 from .problems import Place, Problem, Problems, did_you_mean
 from .reading import Values, read

@@ -9,6 +9,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+from ..crypto.revocation import UNREADABLE
 from ..crypto.signature import PrivateKey, Scheme, sign, verify
 from ..crypto.signature_policy import ANY_SIGNATURE, PublicKey, SignaturePolicy
 from ..crypto.x509 import SPKI_TYPES, Trust, Verified
@@ -54,7 +55,7 @@ def read_certificates(payloads: Sequence[CertPayload]) -> tuple[x509.Certificate
     for number, payload in enumerate(ours, 1):
         try:
             found.append(x509.load_der_x509_certificate(payload.data))
-        except (ValueError, UnsupportedAlgorithm):
+        except UNREADABLE:
             raise _refuse("cert-malformed", f"certificate {number} of {len(ours)} from the peer is malformed") from None
     return tuple(found)
 

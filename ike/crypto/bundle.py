@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 
-from .revocation import UnusableError
+from .revocation import UNREADABLE, UnusableError
 
 _SEQUENCE = 0x30
 _CERTIFICATE = 0xA0
@@ -46,7 +45,7 @@ def read_bundle(data: bytes, *, single: bool) -> Bundle:
                 crls.append(x509.load_der_x509_crl(value))
             else:
                 raise UnusableError(f"a bundle with an element of tag {tag:#x}")
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise UnusableError("no certificate that can be read") from error
     if not certificates:
         raise UnusableError("a bundle without a certificate")

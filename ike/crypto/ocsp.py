@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, OCSPExtensionOID
 
-from .revocation import OcspAnswer, Standing, UnusableError
+from .revocation import UNREADABLE, OcspAnswer, Standing, UnusableError
 
 NONCE_LENGTH = 32
 """RFC 8954 section 2.1."""
@@ -31,7 +31,6 @@ _STANDINGS = {
     ocsp.OCSPCertStatus.REVOKED: Standing.REVOKED,
     ocsp.OCSPCertStatus.UNKNOWN: Standing.UNKNOWN,
 }
-_UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 
 
 def ocsp_request(certificate: x509.Certificate, issuer: x509.Certificate, nonce: bytes) -> bytes:
@@ -55,7 +54,7 @@ def read_ocsp(
         _check_signer(response, issuer, now)
         _check_nonce(response, nonce)
         return _answer_of(response, certificate, issuer, now)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise UnusableError("no OCSP response that can be read") from error
 
 
@@ -145,7 +144,7 @@ def _may_answer_for(delegate: x509.Certificate, issuer: x509.Certificate, now: d
     try:
         delegate.verify_directly_issued_by(issuer)
         purposes = delegate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except (InvalidSignature, x509.ExtensionNotFound, *_UNREADABLE):
+    except (InvalidSignature, x509.ExtensionNotFound, *UNREADABLE):
         return False
     algorithm = delegate.signature_hash_algorithm
     if algorithm is not None and algorithm.name not in _HASHES:

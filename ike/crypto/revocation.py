@@ -23,6 +23,18 @@ _HANDLED = frozenset(
 )
 
 
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+"""What the library raises for a certificate, a CRL or an OCSP answer that cannot be: some on reading, some on first use
+of a part."""
+
+
 class UnusableError(Exception):
     """What was fetched is no help; the message says why, for the record of a certificate that stays unknown."""
 
@@ -127,7 +139,7 @@ def _is_sound(crl: x509.CertificateRevocationList) -> bool:
     """Whether its parts can be read: the library parses them on first use."""
     try:
         _ = crl.issuer, crl.last_update_utc, crl.next_update_utc, crl.extensions
-    except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+    except UNREADABLE:
         return False
     return True
 

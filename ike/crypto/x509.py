@@ -24,7 +24,7 @@ from ..wire.constants import IdType, NotifyType
 from ..wire.identity import MATCH_PERFECT, Identity
 from .name_constraints import refused_name, subject_alternative_names
 from .policies import policies_of
-from .revocation import Evidence, Standing, crl_uris, ocsp_uris, standing_of
+from .revocation import UNREADABLE, Evidence, Standing, crl_uris, ocsp_uris, standing_of
 from .signature_policy import ANY_SIGNATURE, HASH_WORDS, PublicKey, SignaturePolicy, key_kind
 
 E = TypeVar("E", bound=x509.ExtensionType)
@@ -343,7 +343,7 @@ def is_sound(certificate: x509.Certificate) -> bool:
         certificate.public_key()
         _ = certificate.extensions, certificate.subject, certificate.issuer, certificate.signature_hash_algorithm
         _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc, certificate.version
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+    except UNREADABLE:
         return False
     return True
 

@@ -21,6 +21,7 @@ from ..credentials import Credentials, public_key_bytes
 from ..crypto.bundle import Bundle, read_bundle
 from ..crypto.ocsp import NONCE_LENGTH, ocsp_request, read_ocsp
 from ..crypto.revocation import (
+    UNREADABLE,
     OcspAnswer,
     Publication,
     Standing,
@@ -300,7 +301,7 @@ class Lookups:
                 _keep(self._crls, key, crl, MAX_CRLS)
             if not is_fresh(crl, now):
                 raise UnusableError("a CRL that is out of date")
-        except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        except UNREADABLE as error:
             raise UnusableError("no CRL that can be read") from error
 
 
@@ -316,8 +317,7 @@ def _key_of(issuer: x509.Certificate) -> bytes:
 
 
 def _status_key(certificate: x509.Certificate, issuer: x509.Certificate) -> bytes:
-    serial = certificate.serial_number.to_bytes(32, "big", signed=True)
-    return hashlib.sha256(_key_of(issuer) + serial).digest()
+    return hashlib.sha256(_key_of(issuer) + f"{certificate.serial_number:x}".encode()).digest()
 
 
 def _scope(crl: x509.CertificateRevocationList) -> bytes:
