@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..config import Connection
+from ..events import AttemptLost
 from ..records import Failure, Refused, place
 from ..wire.constants import NotifyType, PayloadType
 from ..wire.identity import Identity
 from ..wire.message import Message
 from ..wire.payloads import IdPayload
-from . import rounds
+from . import ppk, rounds
 from .select import by_identities, local_identity
 
 if TYPE_CHECKING:
     from .ike_sa import IkeSa
+
+_PPK = "ppk_required or ppk_id does not fit the first round, which is over"
 
 
 def choose(sa: IkeSa, message: Message, method: str) -> Connection:
@@ -25,6 +28,9 @@ def choose(sa: IkeSa, message: Message, method: str) -> Connection:
     if sa.remote_id is None:
         raise RuntimeError("the peer has no identity yet")
     setup.candidates = tuple(c for c in setup.candidates if _is_possible(sa, c))
+    if progress.theirs:
+        setup.lost += [AttemptLost(c.name, _PPK) for c in setup.candidates if not ppk.suits(sa, c)]
+        setup.candidates = tuple(c for c in setup.candidates if ppk.suits(sa, c))
     found, lost, keys = by_identities(setup.candidates, sa.path, sa.remote_id, wanted, method, progress.theirs)
     setup.lost += lost
     if not found:

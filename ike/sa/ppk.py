@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..auth.ppk import find, named, pull_ppk_id, push_ppk_id, score
-from ..config import AuthRound
+from ..config import AuthRound, Connection
 from ..credentials import SharedKey
 from ..crypto.keys import IkeKeys
 from ..errors import LocalError, PeerError
@@ -157,6 +157,16 @@ def choose(sa: IkeSa, request: Message, auth: AuthPayload) -> AuthPayload:
 def accept(sa: IkeSa) -> list[Payload]:
     """PPK_IDENTITY without data in the first response: it was used."""
     return [NotifyPayload(NotifyType.PPK_IDENTITY)] if Feature.PPK in sa.features else []
+
+
+def suits(sa: IkeSa, candidate: Connection) -> bool:
+    """Whether what the first round made of PPKs is what ``candidate`` wants too, which a later round leads to."""
+    request = sa.in_setup.rounds.request
+    if Feature.PPK not in sa.features or request is None:
+        return not candidate.ppk_required
+    notify = request.notify(NotifyType.PPK_IDENTITY)
+    name = pull_ppk_id(notify.data) if notify is not None else None
+    return name is not None and (candidate.ppk_id is None or score(name, candidate.ppk_id) > 0)
 
 
 # What does not fit.
