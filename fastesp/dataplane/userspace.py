@@ -129,6 +129,7 @@ class UserspaceDataPlane:
             max_sas=max_sas,
             max_policies=max_policies,
         )
+        self._suites = usable_suites(provider)
         try:
             self._workers = Workers(wishes)
         except OSError as error:
@@ -142,7 +143,6 @@ class UserspaceDataPlane:
         self._policies: dict[tuple[tuple[Selector, ...], int], _Policy] = {}
         self._traps: dict[str, _Trap] = {}
         self._spis = Spis(len(self._pairs))
-        self._suites = usable_suites(provider)
         self._mark = mark
         self._mtu = mtu
 
