@@ -45,7 +45,7 @@ conn {name}
     rightsubnet = {remote_ts}
     {auth}
     ike = aes_gcm256-sha2_384-dh31
-    esp = {esp}
+    esp = aes_gcm256
     ikev2 = yes
     leftupdown = %disabled
     auto = add
@@ -94,7 +94,6 @@ class Libreswan:
         secret: str = "a secret for an afternoon",
         local: str = "",
         remote: str = "",
-        esp: str = "aes_gcm256",
         more: str = "",
     ) -> None:
         """The mirror image of :func:`fastesp.lab.configurations.configuration`; ``more``: further lines of the conn."""
@@ -109,7 +108,6 @@ class Libreswan:
             remote_id=ids[1],
             remote_ts=peer.net,
             auth=PSK if psk else CERTIFICATES,
-            esp=esp,
             more=more,
         )
         self.file.write_text("".join(f"{line}\n" for line in text.splitlines() if line.strip()))
@@ -140,20 +138,13 @@ class Libreswan:
 
     def start(self) -> None:
         """Start pluto, which loads the connection, and wait until it is there."""
-        words = [
-            *AS_IF_INSTALLED,
-            str(PROGRAMS / "pluto"),
-            "--config",
-            str(self.file),
-            "--nofork",
-            "--stderrlog",
-            "--log-no-audit",
-        ]
+        words = [*AS_IF_INSTALLED, str(PROGRAMS / "pluto"), "--config", str(self.file)]
+        words += ["--nofork", "--stderrlog", "--log-no-audit", "--no-dnssec", "--use-xfrm"]
         words += ["--rundir", str(self.run), "--nssdir", str(self.nss), "--secretsfile", str(self.secrets)]
-        words += ["--ipsecdir", str(self.directory), "--dumpdir", str(self.directory), "--no-dnssec", "--use-xfrm"]
+        words += ["--ipsecdir", str(self.directory), "--dumpdir", str(self.directory)]
         self.process = self.lab.start(self.namespace, words, name="pluto")
         self.process.wait_for(r"listening for IKE messages", START_TIMEOUT)
-        self.process.wait_for(rf'"{CONNECTION}".*added.* connection|added IKEv2 connection', START_TIMEOUT)
+        self.process.wait_for(rf'"{CONNECTION}": added IKEv2 connection', START_TIMEOUT)
 
     def load(self) -> None:
         """Take the connection as it stands in the file now, in place of the one before; its SAs go."""
@@ -185,7 +176,7 @@ class Libreswan:
         self.whack("--name", CONNECTION, "--terminate")
 
     def rekey(self, what: str) -> None:
-        """Rekey the ``ike`` SA or the CHILD_SA (``ipsec``); done once the peer has answered."""
+        """Begin to rekey the ``ike`` SA or the CHILD_SA (``ipsec``)."""
         self.whack("--name", CONNECTION, f"--rekey-{what}", "--asynchronous")
 
     def children(self) -> list[PlutoChild]:
