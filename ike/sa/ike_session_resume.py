@@ -51,6 +51,9 @@ def opening(core: Core, connection: Connection, remote: Address, now: float) -> 
     if held.expires <= now or held.connection != connection or not connection.session_resumption:
         held.sk_d.wipe()
         return Connect()
+    if not compare_digest(tickets.witness(core, connection, held.local_id, held.remote_id), held.witness):
+        held.sk_d.wipe()
+        return Connect()
     return Resume(held)
 
 

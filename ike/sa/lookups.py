@@ -141,6 +141,11 @@ class Lookups:
         """All lists that were fetched and are kept."""
         return list(self._crls.values())
 
+    @property
+    def kept_revocations(self) -> Sequence[bytes]:
+        """A name for each certificate of which a responder said that it was revoked, in an order of their own."""
+        return sorted(key for key, answer in self._answers.items() if answer.standing is Standing.REVOKED)
+
     def crls(self, issuer: x509.Certificate) -> Sequence[x509.CertificateRevocationList]:
         """See :class:`ike.crypto.revocation.Evidence`."""
         if not self._crls:

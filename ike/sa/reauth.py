@@ -19,6 +19,7 @@ from ..events import IkeSaReauthenticating, Path
 from ..wire.constants import NotifyType
 from ..wire.message import Message
 from ..wire.payloads import NotifyPayload, Payload
+from . import resumption
 from .state import State
 from .task import Asking, Purpose, Task
 
@@ -125,6 +126,8 @@ def _open(sa: IkeSa, now: float, *, beside: bool) -> IkeSa | None:
     if connection is None:
         return None
     children = _wanted(sa, connection)
+    # A ticket would prove nothing anew (RFC 5723 section 6.2).
+    resumption.forget(sa.core, (connection.name, sa.path.remote))
     new = Make.initiate(sa.core, connection, None, None, _path(sa, connection), now)
     if new.setup is None:
         # It could not even begin, and has said why.

@@ -37,12 +37,16 @@ RESUMABLE = frozenset({"dead"})
 
 @dataclass(slots=True)
 class Held:
-    """A ticket of the peer's, and what has to be known beside it to use it."""
+    """A ticket of the peer's, and what has to be known beside it to use it.
+
+    ``witness`` is what :func:`.tickets.witness` said when it came: we would not trust every peer as we did then.
+    """
 
     opaque: bytes = field(repr=False)
     expires: float
     renew_at: float | None
     connection: Connection
+    witness: bytes = field(repr=False)
     remote: Address
     remote_auth: str
     authenticated_at: float
@@ -89,7 +93,8 @@ def grant(sa: IkeSa, message: Message, now: float, *, beside: Sequence[Payload] 
         return [NotifyPayload(NotifyType.TICKET_NACK)]
     remote_auth, at = sa.proof
     lifetime = _lifetime(sa.settings, at, now)
-    if remote_auth == UNPROVEN or remote_auth.lower().startswith("eap") or lifetime < SHORTEST:
+    unsure = remote_auth == UNPROVEN or remote_auth.lower().startswith("eap")
+    if unsure or lifetime < SHORTEST or not tickets.can_be_witnessed(sa.settings):
         return [NotifyPayload(NotifyType.TICKET_NACK)]
     if not sa.sends_fragments and any(payload.TYPE == PayloadType.CERT for payload in beside):
         return [NotifyPayload(NotifyType.TICKET_ACK)]
@@ -128,12 +133,15 @@ def keep(sa: IkeSa, message: Message, now: float) -> None:
     if sa.local_id is None or sa.remote_id is None:
         raise RuntimeError("an IKE SA is established without identities")
     lifetime = min(float(int.from_bytes(notify.data[:4], "big")), LONGEST)
-    _forget(sa.core, (sa.settings.name, sa.path.remote))
+    if sa.settings.reauth_time:
+        lifetime = min(lifetime, sa.proof[1] + sa.settings.reauth_time - now)
+    forget(sa.core, (sa.settings.name, sa.path.remote))
     sa.ticket = Held(
         opaque=notify.data[4:],
         expires=now + lifetime,
         renew_at=now + max(lifetime / 2, SHORTEST),
         connection=sa.settings,
+        witness=tickets.witness(sa.core, sa.settings, sa.local_id, sa.remote_id),
         remote=sa.path.remote,
         remote_auth=sa.proof[0],
         authenticated_at=sa.proof[1],
@@ -169,15 +177,16 @@ def put_by(sa: IkeSa, reason: str, now: float) -> None:
         return
     held = sa.core.held
     for key in [key for key, other in held.items() if other.expires <= now]:
-        _forget(sa.core, key)
+        forget(sa.core, key)
     if reason in RESUMABLE and ticket.expires > now and len(held) < MOST_HELD:
         held[ticket.connection.name, ticket.remote] = ticket
     else:
-        _forget(sa.core, (ticket.connection.name, ticket.remote))
+        forget(sa.core, (ticket.connection.name, ticket.remote))
         ticket.sk_d.wipe()
 
 
-def _forget(core: Core, key: tuple[str, Address]) -> None:
+def forget(core: Core, key: tuple[str, Address]) -> None:
+    """The ticket that is held for a connection and a gateway goes."""
     held = core.held.pop(key, None)
     if held is not None:
         held.sk_d.wipe()

@@ -8,9 +8,10 @@ then is forgotten with the record of what it sealed and was used.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidTag
@@ -23,6 +24,7 @@ from ..wire.constants import NotifyType, PayloadType, ProtocolId
 from ..wire.identity import Identity
 from ..wire.message import pull_payloads, push_payloads
 from ..wire.payloads import IdPayload, Proposal, SaPayload, Transform
+from .select import method_allowed
 
 if TYPE_CHECKING:
     from .core import Core
@@ -64,22 +66,38 @@ class Session:
 
 
 def witness(core: Core, connection: Connection, local: Identity, remote: Identity) -> bytes:
-    """32 bytes that are others once the connection, a secret of its rounds, a PPK, a CA or a CRL is another.
+    """32 bytes that are others once the connection, a secret of its rounds, a PPK, a CA or a CRL is another, or a
+    responder says that a certificate was revoked.
 
     So that a ticket gives nobody what a full handshake would refuse now.
     """
     credentials = core.credentials
-    earlier = zip(connection.local[:-1], connection.remote[:-1], strict=False)
-    pairs = [(local, remote), *((ours.id or local, theirs.id or remote) for ours, theirs in earlier)]
-    secrets = [credentials.shared_key(*pair) for pair in pairs]
+    secrets = [credentials.shared_key(*pair) for pair in _pairs(connection, local, remote)]
     parts = [core.tickets.generation(connection), *(bytes(one) if one is not None else b"" for one in secrets)]
     parts += [bytes(key.secret) for key in credentials.ppks()]
     parts += [authority.signature for authority in credentials.authorities()]
     parts += sorted(crl.signature for crl in (*credentials.crls(), *core.lookups.kept_crls))
+    parts += core.lookups.kept_revocations
     digest = sha256()
     for part in parts:
         digest.update(len(part).to_bytes(4, "big") + part)
     return digest.digest()
+
+
+def _pairs(connection: Connection, local: Identity, remote: Identity) -> Iterator[tuple[Identity, Identity]]:
+    """Who the two are in each round. ``local`` and ``remote`` are so in their last one, and while the other goes on."""
+    for earlier in zip_longest(connection.local[:-1], connection.remote[:-1]):
+        ours, theirs = (section.id if section is not None else None for section in earlier)
+        yield ours or local, theirs or remote
+    yield local, remote
+
+
+def can_be_witnessed(connection: Connection) -> bool:
+    """Whether it is known later whose secrets the rounds before the last were: those of patterns are of anybody."""
+    return not any(
+        method_allowed(section, "psk") and (section.id is None or section.id.has_wildcards)
+        for section in connection.remote[:-1]
+    )
 
 
 class _Key:

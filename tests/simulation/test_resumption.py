@@ -338,7 +338,9 @@ def test_of_two_who_present_one_ticket_at_a_time_one_comes_back() -> None:
     client, gateway = both(world)
     (held,) = client.endpoint._core.held.values()
     twin = Peer(IPv4Address("203.0.113.11"), client.connections, client.credentials, 9, BRISK)
-    twin.endpoint._core.held["site", B] = replace(held, sk_d=Secret(held.sk_d))
+    core = twin.endpoint._core
+    seen = tickets.witness(core, held.connection, held.local_id, held.remote_id)
+    core.held["site", B] = replace(held, sk_d=Secret(held.sk_d), witness=seen)
     world.peers[twin.address] = twin
     world.initiate(client)
     world.initiate(twin)
