@@ -132,12 +132,20 @@ class IkeAdapter:
     def _readable(self) -> None:
         now = self.clock()
         for data, local, local_port, remote, remote_port in self._transport.receive_ike():
-            self.endpoint.receive_datagram(data, Path(local, local_port, remote, remote_port), now)
+            path = Path(local, local_port, remote, remote_port)
+            try:
+                self.endpoint.receive_datagram(data, path, now)
+            except Exception:
+                # A mistake of ours, which somebody may know: it must not cost others their datagrams and timers.
+                logger.exception("internal error at %d bytes: %s", len(data), path)
         self.poke()
 
     def _due(self) -> None:
         self._timer = None
-        self.endpoint.handle_timeout(self.clock())
+        try:
+            self.endpoint.handle_timeout(self.clock())
+        except Exception:
+            logger.exception("internal error at a timer")
         self.poke()
 
     def _rearm(self) -> None:
