@@ -214,12 +214,14 @@ class Lookups:
     def ask(self, question: Question, ike_id: int, now: float) -> bool:
         """Have it looked up for an IKE SA; ``False`` where there is nothing to wait for."""
         pending = self._pending.get(question)
-        if pending is not None and pending.asked_at + 2 * self._timing.lookup_timeout > now:
+        if pending is not None and not self._is_lost(pending, now):
             pending.waiting.add(ike_id)
             return True
         failed = self._failed.get(question)
         if failed is not None and failed[0] > now:
             return False
+        if len(self._pending) >= MAX_PENDING:
+            self._give_up_lost(now)
         if len(self._pending) >= MAX_PENDING:
             self._fail(question, "too many look-ups are under way", now)
             return False
@@ -233,6 +235,16 @@ class Lookups:
         self._pending[question] = fresh
         self._ask_next_place(fresh, ike_id, now)
         return True
+
+    def _is_lost(self, pending: _Pending, now: float) -> bool:
+        """Whether whoever was to look it up does not say what came of it."""
+        return pending.asked_at + 2 * self._timing.lookup_timeout <= now
+
+    def _give_up_lost(self, now: float) -> None:
+        """Nobody waits for these any more, and there are few places."""
+        for pending in [pending for pending in self._pending.values() if self._is_lost(pending, now)]:
+            del self._pending[pending.question]
+            self._by_id.pop(pending.lookup_id, None)
 
     def _ask_next_place(self, pending: _Pending, ike_id: int, now: float) -> None:
         pending.uri, source = pending.places.pop(0)
