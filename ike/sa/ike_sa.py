@@ -279,7 +279,9 @@ class IkeSa:
 
     @property
     def takes_children(self) -> bool:
-        """Whether a new CHILD_SA may be asked of it, now or once it is up."""
+        """Whether a new CHILD_SA may be asked of it, now or once it is up: not where its DELETE waits for an answer."""
+        if any(task.purpose is Purpose.DELETE_IKE for task in self.tasks):
+            return False
         if self.state is State.ESTABLISHED:
             return self.renewed_by is None and not self.reopens
         return self.initiator and self.state.is_setting_up
