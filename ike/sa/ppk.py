@@ -34,13 +34,7 @@ def announce(sa: IkeSa) -> list[Payload]:
     if _our_key(sa) is not None:
         return [NotifyPayload(NotifyType.USE_PPK)]
     if sa.settings.ppk_required:
-        wanted = sa.settings.ppk_id
-        raise LocalError(
-            "no-ppk",
-            f"connection {sa.settings.name!r} requires a post-quantum preshared key, and "
-            + (f"there is none for {wanted}" if wanted is not None else "ppk_id names none"),
-            hint=f"add a secrets.ppk section with id = {wanted}" if wanted is not None else "set ppk_id",
-        )
+        raise _missing(sa)
     return []
 
 
@@ -67,6 +61,16 @@ def agree(sa: IkeSa, response: Message, now: float) -> None:
         raise Refused(failure)
 
 
+def _missing(sa: IkeSa) -> LocalError:
+    wanted = sa.settings.ppk_id
+    return LocalError(
+        "no-ppk",
+        f"connection {sa.settings.name!r} requires a post-quantum preshared key, and "
+        + (f"there is none for {wanted}" if wanted is not None else "ppk_id names none"),
+        hint=f"add a secrets.ppk section with id = {wanted}" if wanted is not None else "set ppk_id",
+    )
+
+
 def _our_key(sa: IkeSa) -> SharedKey | None:
     """The initiator's key: a pattern names none, it is for responders."""
     wanted = sa.settings.ppk_id
@@ -90,9 +94,14 @@ def adopt(sa: IkeSa) -> None:
 
 
 def begin(sa: IkeSa) -> IkeKeys | None:
-    """The mixed keys that its first AUTH is made with; ``None`` where no PPK was agreed on."""
+    """The mixed keys that its first AUTH is made with; ``None`` where no PPK was agreed on.
+
+    Raises :class:`LocalError` where it must have one, and has it no more.
+    """
     setup, key = sa.in_setup, _our_key(sa)
     if not setup.ppk_agreed or key is None or sa.keys is None:
+        if sa.settings.ppk_required:
+            raise _missing(sa)
         return None
     setup.mixed_keys = sa.keys.with_ppk(key.secret)
     return setup.mixed_keys

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from support.peers import A, B, Peer, World, both, connection, net
+import pytest
+from support.peers import A, B, Peer, World, both, connection, net, psk_pair
 
 from ike.config import AuthRound
 from ike.credentials import CredentialStore
@@ -65,3 +66,16 @@ def test_who_used_the_ppk_gets_to_the_connection_that_requires_it() -> None:
 def test_who_uses_none_gets_to_the_connection_that_requires_none() -> None:
     world = hub({"ppk_id": NAME}, {}, client={})
     assert up(world) == ["for-bob"]
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_a_ppk_that_goes_while_the_ike_sa_is_set_up_is_missed_where_it_is_required(*, required: bool) -> None:
+    world = psk_pair(1, a={"ppk_id": NAME, "ppk_required": required})
+    a, b = both(world)
+    for peer in (a, b):
+        peer.credentials.add_ppk(bytes(range(32)), (NAME,))
+    world.initiate(a)
+    a.credentials.post_quantum.clear()
+    world.run(5)
+    assert len(a.installed) == int(not required)
+    assert [record.code for record in a.failures] == ["no-ppk"] * int(required)
