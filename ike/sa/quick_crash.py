@@ -24,6 +24,7 @@ from ..wire.header import Header
 from ..wire.message import Message, pull_message, push_message
 from ..wire.payloads import NotifyPayload, Payload
 from ..wire.selectors import Address
+from .state import State
 
 if TYPE_CHECKING:
     from .core import Core
@@ -168,7 +169,7 @@ def hear(sa: IkeSa, header: Header, data: bytes, now: float) -> bool:
 
     Raises :class:`SilentDrop` for a token that is not the peer's.
     """
-    if not sa.peer_token or not header.is_response or header.exchange not in PROTECTED:
+    if not sa.peer_token or sa.state is State.DEAD or not header.is_response or header.exchange not in PROTECTED:
         return False
     if header.first != PayloadType.NOTIFY or (header.spi_i, header.spi_r) != (sa.spi_i, sa.spi_r):
         return False
