@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 KINDS: dict[int, int] = {IdType.IPV4_ADDR: 1, IdType.IPV6_ADDR: 2, IdType.FQDN: 3}
 """How a gateway is named -> GW Identity Type (RFC 5685 section 9)."""
+BROADCAST = IPv4Address("255.255.255.255")
 LENGTHS = {IdType.IPV4_ADDR: 4, IdType.IPV6_ADDR: 16}
 MAX_REDIRECTS = 5
 LOOP_DETECT_PERIOD = 300.0
@@ -112,9 +113,13 @@ def target(notify: NotifyPayload, nonce: bytes | None = None) -> Identity | None
         return None
     gateway = Identity(kind, name)
     address = address_of(gateway)
-    if address is not None and (address.is_unspecified or address.is_multicast or address.is_loopback):
-        return None
-    return gateway
+    return gateway if address is None or _may_be_a_gateway(address) else None
+
+
+def _may_be_a_gateway(address: Address) -> bool:
+    there = (address.ipv4_mapped if isinstance(address, IPv6Address) else None) or address
+    nobody = there.is_unspecified or there.is_multicast or there == BROADCAST
+    return not nobody and not there.is_loopback
 
 
 def _is_host_name(name: bytes) -> bool:
