@@ -80,7 +80,7 @@ ECHO = """
 import socket, sys
 server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 server.bind((sys.argv[1], 7001))
-server.settimeout(20)
+server.settimeout(60)
 print("listening", flush=True)
 while data_and_source := server.recvfrom(65535):
     server.sendto(*data_and_source)
@@ -89,7 +89,7 @@ ASK = """
 import os, socket, sys
 client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 client.bind((sys.argv[1], 0))
-client.settimeout(5)
+client.settimeout(30)  # for a machine that is busy: nothing here may be lost
 for size in map(int, sys.argv[3:]):
     data = os.urandom(size)
     client.sendto(data, (sys.argv[2], 7001))
