@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import pytest
 from support.labs import FAILED
+from support.living import end_all
 from support.swanctl import swanctl
 
 from fastesp.lab import Lab, Sites, two_sites
@@ -54,8 +55,9 @@ class Both:
         self.theirs.load()
 
     def end(self) -> None:
-        """Close what is up."""
+        """Close what is up. Libreswan says so once, perhaps to where we were a moment ago, and waits for no answer."""
         self.theirs.terminate()
+        end_all(self.ours)
         wait_until(lambda: not self.ours.ike_sas(), "the end of our SAs", LIMIT)
         self.theirs.wait_nothing()
 
