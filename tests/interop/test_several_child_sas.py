@@ -20,13 +20,13 @@ FLOWS = 64
 PORT = 4711
 
 
-@pytest.fixture
-def gateways(lab: Lab) -> tuple[Sites, OurGateway, OurGateway]:
-    """Three beside the first one at either side."""
+@pytest.fixture(params=[1, 2])
+def gateways(lab: Lab, request: pytest.FixtureRequest) -> tuple[Sites, OurGateway, OurGateway]:
+    """Three beside the first one at either side; with one worker, and with two that share them."""
     sites = two_sites(lab)
     ends = []
     for me, peer in ((sites.a, sites.b), (sites.b, sites.a)):
-        gateway = OurGateway(lab, me.gateway)
+        gateway = OurGateway(lab, me.gateway, options=("--workers", str(request.param)))
         gateway.swanctl.configure(configuration(me, peer, start_action="trap", child="per_cpu_sas = 3"))
         gateway.start()
         ends.append(gateway)
@@ -71,6 +71,9 @@ def test_flows_between_two_sites_use_all_of_them(gateways: tuple[Sites, OurGatew
     for gateway in (a, b):
         wait_for(gateway, 0, 1, 2, 3)
     before = {gateway: by_number(gateway) for gateway in (a, b)}
+    for gateway in (a, b):
+        used = {child.raw["placement"] for child in before[gateway].values()}
+        assert used == {f"userspace/{worker}".encode() for worker in range(int(gateway.options[1]))}
     exchange(sites)
     for gateway in (a, b):
         for number, child in by_number(gateway).items():
