@@ -278,9 +278,14 @@ class IkeSa:
         return self.state is State.ESTABLISHED
 
     @property
+    def is_leaving(self) -> bool:
+        """Whether its DELETE waits for another answer to come."""
+        return any(task.purpose is Purpose.DELETE_IKE for task in self.tasks)
+
+    @property
     def takes_children(self) -> bool:
-        """Whether a new CHILD_SA may be asked of it, now or once it is up: not where its DELETE waits for an answer."""
-        if any(task.purpose is Purpose.DELETE_IKE for task in self.tasks):
+        """Whether a new CHILD_SA may be asked of it, now or once it is up."""
+        if self.is_leaving:
             return False
         if self.state is State.ESTABLISHED:
             return self.renewed_by is None and not self.reopens

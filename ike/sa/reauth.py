@@ -231,7 +231,7 @@ def make_room(sa: IkeSa, other: IkeSa, now: float) -> None:
     if sa.renews is other or (other.renews is not None and not sa.initiator):
         # The latter is our own attempt at the same time: see :func:`give_way`.
         return
-    if any(task.purpose is Purpose.DELETE_IKE for task in sa.tasks):
+    if sa.is_leaving:
         # It has given way, and goes at once.
         return
     if sa.initiator or not is_suspected(sa, other):

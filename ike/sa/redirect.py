@@ -163,6 +163,9 @@ def take_later(sa: IkeSa, message: Message, now: float) -> None:
     gateway = target(notify) if notify is not None else None
     if gateway is None or not sa.opened or sa.state is not State.ESTABLISHED or not sa.core.timing.follow_redirects:
         return
+    if sa.is_leaving:
+        # It was sent elsewhere before.
+        return
     names = dict.fromkeys([*(child.config.name for child in sa.children.values()), *_waiting(sa)])
     _close(sa, gateway, list(names), ExchangeType.INFORMATIONAL, now)
 
