@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import vici
 from vici.exception import CommandException, SessionException
+from vici.protocol import Transport
 
 from .errors import LabError
 from .namespace import Namespace
@@ -52,6 +53,19 @@ class IkeSa:
     raw: Mapping[str, object]
 
 
+class _Transport(Transport):  # type: ignore[misc]  # the library has no types
+    """The library's, for a program that Ctrl-C may end."""
+
+    def receive(self, *timeout: float) -> bytes:
+        """A packet. What was read of one when Ctrl-C comes is lost, and so is the place where the next one begins."""
+        try:
+            packet: bytes = super().receive(*timeout)
+        except KeyboardInterrupt:
+            self.socket.close()
+            raise
+        return packet
+
+
 class Peer:
     """A gateway in a namespace, driven over VICI. A subclass says how it starts and takes its configuration."""
 
@@ -85,10 +99,12 @@ class Peer:
         with socket.socket(socket.AF_UNIX) as stream:
             stream.settimeout(timeout)
             stream.connect(str(self.socket_path))
+            session = vici.Session(stream)
+            session.transport = _Transport(stream)
             try:
-                yield vici.Session(stream)
-            except SessionException as confused:
-                # Ctrl-C within an answer: the library still ends its stream, and then complains of what it had left.
+                yield session
+            except (SessionException, OSError) as confused:
+                # Ctrl-C within an answer: the library still wants to end its stream, and complains of what it finds.
                 if isinstance(confused.__context__, KeyboardInterrupt):
                     raise confused.__context__ from None
                 raise
