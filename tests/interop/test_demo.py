@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from fastesp.lab.namespace import NETNS_DIRECTORY
-from fastesp.lab.topology import RUN_DIRECTORY
+from fastesp.lab.topology import RUN_DIRECTORY, sweep
 
 pytestmark = pytest.mark.root
 
@@ -72,7 +72,13 @@ class Demo:
         os.killpg(self.pid, signal.SIGINT)
 
     def wait(self) -> int:
-        code = self._child.wait(60)
+        try:
+            code = self._child.wait(60)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.pid, signal.SIGKILL)
+            self._child.wait()
+            sweep()
+            raise
         self._reader.join(5)
         return code
 
