@@ -62,6 +62,7 @@ from .registry import Registry
 from .resolver import Resolver
 from .rivals import Rivals
 from .starter import Starter
+from .tunnel_records import TunnelRecords
 from .tunnels import Tunnel, Tunnels
 from .unheard import Unheard
 from .updown import Updown
@@ -96,8 +97,9 @@ class Gateway:
         self.failures = Failures(logbook)
         self.tunnels = Tunnels(dataplane, plumbing.added, plumbing.removed)
         plumbing.policies = self.tunnels.policies
-        self.unheard = Unheard(self.tunnels, self.ike_info, self.registry.get)
-        self.rivals = Rivals(self.tunnels, self.ike_info, self.registry.get)
+        records = TunnelRecords(self.ike_info, self.registry.get)
+        self.unheard = Unheard(self.tunnels, records)
+        self.rivals = Rivals(self.tunnels, records)
         self.updown = Updown(logbook)
         self.fetcher = Fetcher(self._looked_up)
         self.pools: dict[str, Pool] = {}

@@ -7,14 +7,11 @@ words is found by ``fastesp check`` and at each load.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from ike.config import Connection
 from ike.events import FailureRecord
-from ike.records import place
 from ike.status import IkeSaInfo
 
 from .translate import as_traffic_selectors
+from .tunnel_records import TunnelRecords
 from .tunnels import Tunnel, Tunnels
 
 HINT = (
@@ -26,23 +23,17 @@ HINT = (
 class Rivals:
     """Looks for them when a CHILD_SA comes up."""
 
-    def __init__(
-        self,
-        tunnels: Tunnels,
-        ike_sa: Callable[[int], IkeSaInfo | None],
-        connection: Callable[[str], Connection | None],
-    ) -> None:
+    def __init__(self, tunnels: Tunnels, records: TunnelRecords) -> None:
         self._tunnels = tunnels
-        self._ike_sa = ike_sa
-        self._connection = connection
+        self._records = records
 
     def record(self, tunnel: Tunnel) -> FailureRecord | None:
         """The collision of a tunnel that has just come up with one that was there."""
-        ike = self._ike_sa(tunnel.ike_id)
+        ike = self._records.ike_sa(tunnel.ike_id)
         if ike is None:
             return None
         for other in self._tunnels.sharing(tunnel):
-            theirs = self._ike_sa(other.ike_id)
+            theirs = self._records.ike_sa(other.ike_id)
             if theirs is not None and self._differ(tunnel, ike, other, theirs):
                 return self._record(tunnel, ike, other, theirs)
         return None
@@ -55,25 +46,17 @@ class Rivals:
     def _record(self, tunnel: Tunnel, ike: IkeSaInfo, other: Tunnel, theirs: IkeSaInfo) -> FailureRecord:
         shared = set(tunnel.policy.selectors) & set(other.policy.selectors)
         local, remote = as_traffic_selectors(s for s in tunnel.policy.selectors if s in shared)
-        key = f"children.{other.config.name}.remote_ts"
-        return FailureRecord(
-            code="child-collision",
-            summary=(
-                f"CHILD_SA {tunnel.name}{{{tunnel.child_id}}} with {ike.remote_id} wants the packets of "
-                f"{other.name}{{{other.child_id}}} with {theirs.remote_id}: only one of them gets them"
-            ),
-            exchange="none",
-            role="initiator" if ike.initiator else "responder",
-            peer=f"{ike.path.remote}[{ike.path.remote_port}]",
-            connection=tunnel.connection,
-            child=tunnel.config.name,
-            local_id=str(ike.local_id),
-            remote_id=str(ike.remote_id),
-            change=place(self._connection(tunnel.connection), (f"children.{tunnel.config.name}.remote_ts",)),
+        return self._records.make(
+            tunnel,
+            ike,
+            "child-collision",
+            f"CHILD_SA {tunnel.name}{{{tunnel.child_id}}} with {ike.remote_id} wants the packets of "
+            f"{other.name}{{{other.child_id}}} with {theirs.remote_id}: only one of them gets them",
+            key=f"children.{tunnel.config.name}.remote_ts",
             hint=HINT,
             fields={
                 "packets": f"{' '.join(map(str, local))} === {' '.join(map(str, remote))}",
                 "rival": f"{other.name}{{{other.child_id}}} with {theirs.remote_id} at {theirs.path.remote}",
-                "its line": place(self._connection(other.connection), (key,)),
+                "its line": self._records.line(other, f"children.{other.config.name}.remote_ts"),
             },
         )

@@ -7,15 +7,14 @@ ESP already travels in UDP 4500 there is nothing to find: it has IKE's own path.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from fastesp.dataplane.base import SaCounters
-from ike.config import Connection
 from ike.events import FailureRecord
-from ike.records import place
 from ike.status import IkeSaInfo
 from ike.wire.constants import ProtocolId
 
+from .tunnel_records import TunnelRecords
 from .tunnels import Tunnel, Tunnels
 
 PATIENCE = 5.0
@@ -33,15 +32,9 @@ NO_AH = "AH passes no NAT and has no UDP encapsulation (RFC 3948 section 1): esp
 class Unheard:
     """Remembers since when a tunnel waits, and what was said: one record a tunnel and peer, however often it rekeys."""
 
-    def __init__(
-        self,
-        tunnels: Tunnels,
-        ike_sa: Callable[[int], IkeSaInfo | None],
-        connection: Callable[[str], Connection | None],
-    ) -> None:
+    def __init__(self, tunnels: Tunnels, records: TunnelRecords) -> None:
         self._tunnels = tunnels
-        self._ike_sa = ike_sa
-        self._connection = connection
+        self._records = records
         self._waiting: dict[int, float] = {}
         self._said: dict[tuple[str, str], int] = {}
         """Tunnel and peer -> the CHILD_SA that was last seen to bring nothing."""
@@ -65,7 +58,7 @@ class Unheard:
         return (tunnel for tunnel in self._tunnels if tunnel.info is not None and not tunnel.info.udp_encap)
 
     def _say(self, tunnel: Tunnel, counters: SaCounters) -> Iterator[tuple[int, FailureRecord]]:
-        ike = self._ike_sa(tunnel.ike_id)
+        ike = self._records.ike_sa(tunnel.ike_id)
         if ike is None:
             return
         key = (tunnel.name, str(ike.remote_id))
@@ -77,20 +70,13 @@ class Unheard:
 
     def _record(self, tunnel: Tunnel, ike: IkeSaInfo, counters: SaCounters) -> FailureRecord:
         name = "AH" if tunnel.info is not None and tunnel.info.protocol == ProtocolId.AH else "ESP"
-        return FailureRecord(
-            code="esp-unheard",
-            summary=(
-                f"packets leave through CHILD_SA {tunnel.config.name}{{{tunnel.child_id}}} and none comes back: {name} "
-                f"(IP protocol {'51' if name == 'AH' else '50'}) may not get through, though IKE does"
-            ),
-            exchange="none",
-            role="initiator" if ike.initiator else "responder",
-            peer=f"{ike.path.remote}[{ike.path.remote_port}]",
-            connection=tunnel.connection,
-            child=tunnel.config.name,
-            local_id=str(ike.local_id),
-            remote_id=str(ike.remote_id),
-            change=place(self._connection(tunnel.connection), ("encap",)),
+        return self._records.make(
+            tunnel,
+            ike,
+            "esp-unheard",
+            f"packets leave through CHILD_SA {tunnel.config.name}{{{tunnel.child_id}}} and none comes back: {name} "
+            f"(IP protocol {'51' if name == 'AH' else '50'}) may not get through, though IKE does",
+            key="encap",
             hint=NO_AH if name == "AH" else ENCAPSULATE,
             fields={"sent": f"{counters.packets_out} packets", "received": "none"},
         )

@@ -24,6 +24,7 @@ from ..wire.message import Message
 from ..wire.payloads import NotifyPayload, Payload, Proposal, SaPayload, Transform, TsPayload
 from ..wire.selectors import Address, TrafficSelector, narrow
 from . import reauth, resources, transport
+from .prose import notify_name
 
 if TYPE_CHECKING:
     from .ike_sa import IkeSa, Packet
@@ -411,10 +412,7 @@ def refusal_of(config: Child, made: Offer | None, notify: int, where: str) -> Fa
             keys=(f"children.{config.name}.{kind}",),
             child=config.name,
         )
-    try:
-        name = NotifyType(notify).name
-    except ValueError:
-        name = f"error {notify}"
+    name = notify_name(notify)
     return Failure(
         code="child-refused",
         summary=f"the peer refused the CHILD_SA with {name} ({where})",

@@ -32,6 +32,7 @@ from . import (
     rounds,
     uniqueness,
 )
+from .prose import notify_name
 from .select import identity_of
 from .state import State
 from .task import Asking, Purpose, Task, Turn
@@ -288,10 +289,7 @@ def take_refusal(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
     if number == NotifyType.AUTHENTICATION_FAILED:
         refused = peer_refused_us(sa)
     else:
-        try:
-            name = NotifyType(number).name
-        except ValueError:
-            name = f"error {number}"
+        name = notify_name(number)
         refused = Failure(
             code="auth-refused",
             summary=f"the peer refuses IKE_AUTH with {name}",

@@ -14,6 +14,7 @@ from ..errors import PeerError
 from ..records import Failure
 from ..wire.constants import ExchangeType, NotifyType
 from ..wire.payloads import KePayload, Payload
+from .prose import notify_name
 from .state import State
 from .task import Asking, Purpose, Task, Turn
 
@@ -116,10 +117,7 @@ def take_refusal(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
     """The responder cannot go on, for a reason that only its log tells."""
     error = turn.message.error
     number = error.notify if error is not None else 0
-    try:
-        name = NotifyType(number).name
-    except ValueError:
-        name = f"error {number}"
+    name = notify_name(number)
     failure = Failure(
         code="intermediate-refused",
         summary=f"the peer refuses a further key exchange with {name}",

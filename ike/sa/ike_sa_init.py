@@ -20,6 +20,7 @@ from ..wire.payloads import KePayload, NoncePayload, NotifyPayload, Payload, SaP
 from . import certificates, hash_and_url, nat, ppk, proof, redirect, rounds
 from .features import Feature
 from .ike_intermediate import ask_on
+from .prose import notify_name
 from .select import by_addresses, by_proposals
 from .state import State
 from .task import Asking, Purpose, Task, Turn
@@ -269,10 +270,7 @@ def take_refusal(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
     """An error that nothing vouches for: remember it, wait a little for something better (RFC 7296 section 2.21.1)."""
     error = turn.message.error
     number = error.notify if error is not None else 0
-    try:
-        name = NotifyType(number).name
-    except ValueError:
-        name = f"error {number}"
+    name = notify_name(number)
     if number == NotifyType.NO_PROPOSAL_CHOSEN:
         failure = Failure(
             code="no-proposal-chosen",

@@ -27,6 +27,7 @@ from ..wire.selectors import Address
 from . import agreements, first_child, mobike, nat, redirect, tickets, uniqueness
 from .features import Feature
 from .ike_sa_init import NONCE_LENGTH, Connect, note_abilities
+from .prose import notify_name
 from .resumption import Held, grant, keep, wish
 from .select import by_addresses
 from .state import State
@@ -315,10 +316,7 @@ def take_auth_refusal(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
     """The gateway took the ticket and refuses what came after: the ticket is gone, and the next attempt is in full."""
     error = turn.message.error
     number = error.notify if error is not None else 0
-    try:
-        name = NotifyType(number).name
-    except ValueError:
-        name = f"error {number}"
+    name = notify_name(number)
     refusal = Failure(
         code="resumption-refused",
         summary=f"the peer took our ticket and refuses IKE_AUTH with {name}",

@@ -21,16 +21,21 @@ _NAMES = {
 def payload_name(payload: Payload) -> str:
     """A payload's short name; a notify's type in brackets."""
     if isinstance(payload, NotifyPayload):
-        try:
-            return f"N({NotifyType(payload.notify).name})"
-        except ValueError:
-            return f"N({payload.notify})"
+        return f"N({notify_name(payload.notify, without='')})"
     if isinstance(payload, UnknownPayload):
         return f"payload {payload.type}"
     if isinstance(payload, EapPayload):
         return "EAP"
     kind = PayloadType(payload.TYPE)
     return _NAMES.get(kind, kind.name)
+
+
+def notify_name(number: int, *, without: str = "error ") -> str:
+    """The notify's name; the number, with a word before it, where it has no name here."""
+    try:
+        return NotifyType(number).name
+    except ValueError:
+        return f"{without}{number}"
 
 
 def exchange_name(exchange: int) -> str:

@@ -20,6 +20,7 @@ from ..wire.payloads import DeletePayload, KePayload, NoncePayload, NotifyPayloa
 from . import agreements, followup_ke, mobike, resumption, upkeep
 from .create_child_sa import MAX_RETRIES, TRY_LATER, other_method, put_off, wait_for_successor
 from .ike_sa_init import NONCE_LENGTH, specs_of
+from .prose import notify_name
 from .state import State
 from .task import Asking, Purpose, Task, Turn
 
@@ -308,10 +309,7 @@ def take_refusal(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
 
 
 def _refused(sa: IkeSa, error: NotifyPayload) -> Failure:
-    try:
-        name = NotifyType(error.notify).name
-    except ValueError:
-        name = f"error {error.notify}"
+    name = notify_name(error.notify)
     return Failure(
         code="rekey-refused",
         summary=f"the peer refuses to rekey the IKE SA with {name}",

@@ -12,6 +12,7 @@ from support.dataplanes import MemoryDataPlane
 from fastesp.codes import CODES
 from fastesp.dataplane.base import SaCounters
 from fastesp.gateway.rivals import Rivals
+from fastesp.gateway.tunnel_records import TunnelRecords
 from fastesp.gateway.tunnels import Tunnel, Tunnels
 from fastesp.gateway.unheard import ENOUGH, PATIENCE, Unheard
 from ike.config import Child, Connection, Mode, TsTemplate
@@ -111,7 +112,7 @@ def site(name: str) -> Connection:
 
 
 def looks(made: Made) -> Callable[[float], list[FailureRecord]]:
-    unheard = Unheard(made.tunnels, made.ikes.get, site)
+    unheard = Unheard(made.tunnels, TunnelRecords(made.ikes.get, site))
     return lambda now: [record for _, record in unheard.look(now)]
 
 
@@ -182,7 +183,7 @@ def test_ah_has_no_encapsulation_to_name(made: Made) -> None:
 
 
 def test_two_peers_with_the_same_network_collide_and_both_are_named(made: Made) -> None:
-    rivals = Rivals(made.tunnels, made.ikes.get, site)
+    rivals = Rivals(made.tunnels, TunnelRecords(made.ikes.get, site))
     assert rivals.record(made.up(1, 1, "b.example.org")) is None
     record = rivals.record(made.up(2, 2, "c.example.org", connection="other"))
     assert record is not None
@@ -205,13 +206,13 @@ def test_two_peers_with_the_same_network_collide_and_both_are_named(made: Made) 
     ids=["the same IKE SA", "the peer came again", "a narrower one", "another priority"],
 )
 def test_what_can_be_told_apart_or_is_the_same_peer_does_not_collide(made: Made, more: dict[str, object]) -> None:
-    rivals = Rivals(made.tunnels, made.ikes.get, site)
+    rivals = Rivals(made.tunnels, TunnelRecords(made.ikes.get, site))
     made.up(1, 1, "b.example.org")
     assert rivals.record(made.up(2, **more)) is None  # type: ignore[arg-type]
 
 
 def test_a_tunnel_that_went_is_nobodys_rival(made: Made) -> None:
-    rivals = Rivals(made.tunnels, made.ikes.get, site)
+    rivals = Rivals(made.tunnels, TunnelRecords(made.ikes.get, site))
     made.up(1, 1, "b.example.org")
     made.tunnels.remove(1)
     assert rivals.record(made.up(2, 2, "c.example.org")) is None
