@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 
+from hypothesis import settings
+
 
 def pytest_configure() -> None:
     """A shell that runs us in the background makes us ignore its signals, and so would all that a test starts."""
@@ -14,3 +16,6 @@ def pytest_configure() -> None:
     ):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, usual)
+    # How long an example takes says more of the machine than of the code.
+    settings.register_profile("steady", deadline=None)
+    settings.load_profile("steady")
