@@ -96,7 +96,6 @@ class Gateway:
         self.resolver = Resolver()
         self.failures = Failures(logbook)
         self.tunnels = Tunnels(dataplane, plumbing.added, plumbing.removed)
-        plumbing.policies = self.tunnels.policies
         records = TunnelRecords(self.ike_info, self.registry.get)
         self.unheard = Unheard(self.tunnels, records)
         self.rivals = Rivals(self.tunnels, records)

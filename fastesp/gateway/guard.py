@@ -11,9 +11,11 @@ import asyncio
 import json
 import logging
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from fastesp.dataplane.base import Address, PolicyAction, Selector, TrapPolicy
+from fastesp.dataplane.base import TrapPolicy
+
+from .guard_book import Changes, GuardBook, Tier
 
 logger = logging.getLogger("fastesp.guard")
 
@@ -23,87 +25,43 @@ COUNTER = "unprotected"
 RUN_TIMEOUT = 10.0
 
 
-def ruleset(table: str, tun: str, policies: Iterable[TrapPolicy], ports: Iterable[int] = (500, 4500)) -> str:
-    """The whole table as one ``nft -f`` transaction: it replaces what stood there, the counter's value excepted."""
-    guarded: list[str] = []
-    passing: list[str] = []
-    for policy in policies:
-        for selector in policy.selectors:
-            if selector.local_start.version != selector.remote_start.version:
-                continue
-            match = _match(selector)
-            if policy.action is PolicyAction.BYPASS:
-                passing.append(f"{match} accept")
-            else:
-                guarded += _guard_lines(selector, match)
+def foundation(table: str, tun: str, ports: Iterable[int] = (500, 4500)) -> Iterator[str]:
+    """Lines for ``nft -f`` that make a table without policies, in the place of whatever stood there."""
     udp = ", ".join(str(port) for port in sorted(set(ports)))
-    lines = [
-        f"add table inet {table}",
-        f"add counter inet {table} {COUNTER}",
-        f"add chain inet {table} policies",
-        f"add chain inet {table} arriving {{ type filter hook prerouting priority raw; policy accept; }}",
-        f"flush chain inet {table} arriving",
-        f"flush chain inet {table} policies",
-        *(
-            f"add rule inet {table} arriving {rule}"
-            for rule in (
-                f'iifname {{ "lo", "{tun}" }} accept',
-                # What carries tunnels: its own protection is looked at elsewhere. Later fragments show no port, and
-                # are worth nothing without the first one.
-                "meta l4proto { esp, ah } accept",
-                f"udp dport {{ {udp} }} fib daddr type local accept",
-                "ip frag-off & 0x1fff != 0 accept",
-                "exthdr frag exists accept",
-                # Neighbour discovery is the link's, not the site's (RFC 4301 section 5 leaves it to local policy).
-                "icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert } accept",
-                "jump policies",
-            )
-        ),
-        *(f"add rule inet {table} policies {rule}" for rule in (*passing, *guarded)),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _guard_lines(selector: Selector, match: str) -> list[str]:
-    lines = []
-    family = "ip" if selector.local_start.version == 4 else "ip6"
-    inside = int(selector.remote_start) <= int(selector.local_start) and int(selector.local_end) <= int(
-        selector.remote_end
-    )
-    same = (selector.remote_start, selector.remote_end) == (selector.local_start, selector.local_end)
-    if inside and not same:
-        # A tunnel to everywhere: what the site says to itself is no tunnel's business.
-        local = _range(selector.local_start, selector.local_end)
-        lines.append(f"{family} saddr {local} {family} daddr {local} accept")
-    lines.append(f"{match} counter name {COUNTER} drop")
-    return lines
-
-
-def _match(selector: Selector) -> str:
-    """An nft match of what arrives: from the remote side to the local one."""
-    family = "ip" if selector.local_start.version == 4 else "ip6"
-    parts = [
-        f"{family} saddr {_range(selector.remote_start, selector.remote_end)}",
-        f"{family} daddr {_range(selector.local_start, selector.local_end)}",
-    ]
-    if selector.protocol:
-        parts.append(f"meta l4proto {selector.protocol}")
-    for word, first, last in (
-        ("sport", selector.remote_port_start, selector.remote_port_end),
-        ("dport", selector.local_port_start, selector.local_port_end),
+    yield f"add table inet {table}"
+    yield f"delete table inet {table}"
+    yield f"add table inet {table}"
+    yield f"add counter inet {table} {COUNTER}"
+    for tier in Tier:
+        yield f"add chain inet {table} {tier.value}"
+    yield f"add chain inet {table} arriving {{ type filter hook prerouting priority raw; policy accept; }}"
+    for rule in (
+        f'iifname {{ "lo", "{tun}" }} accept',
+        # What carries tunnels: its own protection is looked at elsewhere. Later fragments show no port, and are worth
+        # nothing without the first one.
+        "meta l4proto { esp, ah } accept",
+        f"udp dport {{ {udp} }} fib daddr type local accept",
+        "ip frag-off & 0x1fff != 0 accept",
+        "exthdr frag exists accept",
+        # Neighbour discovery is the link's, not the site's (RFC 4301 section 5 leaves it to local policy).
+        "icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert } accept",
+        *(f"jump {tier.value}" for tier in Tier),
     ):
-        if selector.protocol in (6, 17, 132) and (first, last) != (0, 65535) and first <= last:
-            parts.append(f"th {word} {first}-{last}" if first != last else f"th {word} {first}")
-    return " ".join(parts)
+        yield f"add rule inet {table} arriving {rule}"
 
 
-def _range(start: Address, end: Address) -> str:
-    if start == end:
-        return str(start)
-    whole = (type(start)(0), type(start)(2 ** (32 if start.version == 4 else 128) - 1))
-    if (start, end) == whole:
-        return "0.0.0.0/0" if start.version == 4 else "::/0"
-    return f"{start}-{end}"
+def update(table: str, changes: Changes) -> Iterator[str]:
+    """Lines for ``nft -f`` that make the table follow ``changes``."""
+    for shape in changes.new_shapes:
+        yield f"add set inet {table} {shape.name} {{ type {shape.type}; }}"
+    for word, elements in (("delete", changes.gone), ("add", changes.come)):
+        for shape, those in elements.items():
+            yield f"{word} element inet {table} {shape.name} {{ {', '.join(those)} }}"
+    for tier, matches in changes.chains.items():
+        verdict = f"counter name {COUNTER} drop" if tier.drops else "accept"
+        yield f"flush chain inet {table} {tier.value}"
+        for match in matches:
+            yield f"add rule inet {table} {tier.value} {match} {verdict}"
 
 
 class Guard:
@@ -113,9 +71,11 @@ class Guard:
         self._table = table
         self._tun = tun
         self._ports = tuple(ports)
+        self._book = GuardBook()
         self._nft = shutil.which("nft") or shutil.which("nft", path="/usr/sbin:/sbin")
-        self._stands = False
-        self._last = ""
+        self._begun = self._stands = False
+        self._dropped = 0
+        self._dropped_before = 0
         if self._nft is None:
             logger.warning(
                 "nft is not installed (package nftables): packets that arrive in the clear although a policy wants them"
@@ -127,32 +87,68 @@ class Guard:
         """Whether the table stands."""
         return self._stands
 
-    async def apply(self, policies: Iterable[TrapPolicy]) -> None:
-        """Make the table say what ``policies`` say, in one transaction."""
-        text = ruleset(self._table, self._tun, policies, self._ports)
-        if self._nft is None or text == self._last:
+    def add(self, policy: TrapPolicy) -> None:
+        """A policy is in force; :meth:`apply` makes the kernel know."""
+        self._book.add(policy)
+
+    def remove(self, policy: TrapPolicy) -> None:
+        """A policy is in force no longer."""
+        self._book.remove(policy)
+
+    async def apply(self) -> None:
+        """Make the table say what the policies say, in one transaction.
+
+        Whoever empties the host's ruleset takes our table too: then the whole of it is made anew.
+        """
+        if self._nft is None:
             return
-        code, _, errors = await self._run("-f", "-", text=text)
+        if self._stands:
+            changes = self._book.changes()
+            if not changes:
+                return
+            code, errors = await self._load(update(self._table, changes))
+            if not code:
+                return
+            logger.info("the inbound guard is set up anew: nft said: %s", errors)
+            await self.dropped()
+        self._lost()
+        self._begun = True
+        code, errors = await self._load(
+            (*foundation(self._table, self._tun, self._ports), *update(self._table, self._book.changes()))
+        )
         if code:
-            logger.warning("cannot set up the inbound guard: nft said: %s", errors.strip() or f"exit {code}")
-            return
-        self._stands, self._last = True, text
+            logger.warning("cannot set up the inbound guard: nft said: %s", errors)
+        else:
+            self._stands = True
 
     async def dropped(self) -> int:
-        """Packets dropped so far."""
-        if not self._stands:
-            return 0
-        code, out, _ = await self._run("-j", "list", "counter", "inet", self._table, COUNTER)
-        if code:
-            return 0
-        objects = json.loads(out).get("nftables", [])
-        return sum(int(entry["counter"]["packets"]) for entry in objects if "counter" in entry)
+        """Packets dropped so far; notices where the table is gone, for the next :meth:`apply` to make it anew."""
+        if self._stands:
+            code, out, _ = await self._run("-j", "list", "counter", "inet", self._table, COUNTER)
+            if code:
+                self._lost()
+            else:
+                objects = json.loads(out).get("nftables", [])
+                found = sum(int(entry["counter"]["packets"]) for entry in objects if "counter" in entry)
+                self._dropped = self._dropped_before + found
+        return self._dropped
 
     async def stop(self) -> None:
         """Remove the table."""
-        if self._stands:
-            self._stands, self._last = False, ""
+        if self._begun:
+            self._lost()
+            self._begun = False
             await self._run("delete", "table", "inet", self._table)
+
+    def _lost(self) -> None:
+        self._stands = False
+        self._dropped_before = self._dropped
+        self._book.forget()
+
+    async def _load(self, lines: Iterable[str]) -> tuple[int, str]:
+        """The exit code of nft, and its complaint in one line."""
+        code, _, errors = await self._run("-f", "-", text="\n".join(lines) + "\n")
+        return code, errors.partition("\n")[0].strip() or f"exit {code}"
 
     async def _run(self, *arguments: str, text: str = "") -> tuple[int, str, str]:
         assert self._nft is not None
@@ -166,7 +162,9 @@ class Guard:
         try:
             out, errors = await asyncio.wait_for(process.communicate(text.encode()), RUN_TIMEOUT)
         except TimeoutError:
-            process.kill()
-            await process.wait()
             return 1, "", f"no answer within {RUN_TIMEOUT:.0f} s"
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
         return process.returncode or 0, out.decode(errors="replace"), errors.decode(errors="replace")

@@ -1,8 +1,8 @@
 """What the host must know of our policies: routes and the inbound guard, kept in step.
 
-Routes follow at once, a change at a time: packets of a tunnel that is up must find it. The guard is one transaction for
-all policies, so changes are taken together, and the longer one round takes the longer the next one waits. Whoever must
-know that everything stands waits for :meth:`Plumbing.settled`.
+Routes follow at once, a change at a time: packets of a tunnel that is up must find it. The guard is a process run for
+each transaction, so changes are taken together, and the longer one round takes the longer the next one waits. Whoever
+must know that everything stands waits for :meth:`Plumbing.settled`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 from fastesp.dataplane.base import TrapPolicy
 
@@ -26,10 +26,9 @@ PAUSE_FACTOR, PAUSE_MOST = 5.0, 2.0
 
 
 class Plumbing:
-    """Either part may be left out, as the options say. ``policies`` is asked for the guard's rounds."""
+    """Either part may be left out, as the options say."""
 
     def __init__(self, router: Router | None, guard: Guard | None) -> None:
-        self.policies: Callable[[], Sequence[TrapPolicy]] = tuple
         self.on_routed: Callable[[], None] = lambda: None
         """Called when routes that were on their way stand."""
         self._router = router
@@ -37,7 +36,7 @@ class Plumbing:
         self._book = RouteBook()
         self._host_is_new = True
         self._routes = _Round(self._apply_routes)
-        self._rules = _Round(self._apply_guard, pause=True)
+        self._rules = _Round(guard.apply if guard is not None else _nothing, pause=True)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -51,11 +50,15 @@ class Plumbing:
     def added(self, policy: TrapPolicy) -> None:
         """A policy is in force."""
         self._book.add(policy)
+        if self._guard is not None:
+            self._guard.add(policy)
         self._changed()
 
     def removed(self, policy: TrapPolicy) -> None:
         """A policy is in force no longer."""
         self._book.remove(policy)
+        if self._guard is not None:
+            self._guard.remove(policy)
         self._changed()
 
     def host_changed(self) -> None:
@@ -80,7 +83,13 @@ class Plumbing:
 
     async def guard_dropped(self) -> int:
         """Packets that the guard dropped."""
-        return await self._guard.dropped() if self._guard is not None else 0
+        if self._guard is None:
+            return 0
+        stood = self._guard.active
+        found = await self._guard.dropped()
+        if stood and not self._guard.active:
+            self._rules.wanted()
+        return found
 
     async def stop(self) -> None:
         """Take everything back."""
@@ -107,9 +116,9 @@ class Plumbing:
         # After this round, not within it: by then everybody can see that the routes stand.
         asyncio.get_running_loop().call_soon(self.on_routed)
 
-    async def _apply_guard(self) -> None:
-        assert self._guard is not None
-        await self._guard.apply(self.policies())
+
+async def _nothing() -> None:
+    """No guard, no rounds."""
 
 
 class _Round:

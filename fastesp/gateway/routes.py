@@ -68,7 +68,7 @@ def wishes(policy: TrapPolicy, own: Sequence[Address]) -> frozenset[Wish]:
             continue
         source = _source_within(selector, own)
         found |= {Route(network, source) for network in networks_of(selector.remote_start, selector.remote_end)}
-        if _remote_covers_local(selector):
+        if remote_covers_local(selector):
             local = networks_of(selector.local_start, selector.local_end)
             found |= {Route(network, throw=True) for network in local}
     return frozenset(found)
@@ -135,12 +135,12 @@ class RouteBook:
         for wish in wishes(policy, self._own):
             if isinstance(wish, Route):
                 candidates = self._routes.setdefault(wish.destination, {})
-                _count(candidates, wish, weight)
+                count_use(candidates, wish, weight)
                 if not candidates:
                     del self._routes[wish.destination]
                 self._touched.add(wish.destination)
             else:
-                _count(self._passes, wish, weight)
+                count_use(self._passes, wish, weight)
                 self._touched.add(wish)
 
     def _chosen(self, key: Network | PassRule) -> Wish | None:
@@ -153,7 +153,8 @@ class RouteBook:
 T = TypeVar("T")
 
 
-def _count(uses: dict[T, int], key: T, weight: int) -> None:
+def count_use(uses: dict[T, int], key: T, weight: int) -> None:
+    """One user more or less of ``key``, which goes with its last one."""
     uses[key] = uses.get(key, 0) + weight
     if uses[key] <= 0:
         del uses[key]
@@ -168,7 +169,8 @@ def _source_within(selector: Selector, own: Sequence[Address]) -> Address | None
     return None
 
 
-def _remote_covers_local(selector: Selector) -> bool:
+def remote_covers_local(selector: Selector) -> bool:
+    """Whether the remote side holds all of the local one and more: a tunnel to everywhere, from a site within."""
     if selector.local_start.version != selector.remote_start.version:
         return False
     covers = int(selector.remote_start) <= int(selector.local_start) and int(selector.local_end) <= int(

@@ -6,12 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 
 import pytest
 
 from fastesp.dataplane.base import PolicyAction, Selector, TrapPolicy
-from fastesp.gateway.guard import ruleset
+from fastesp.gateway.guard import foundation, update
+from fastesp.gateway.guard_book import GuardBook, Pair, Rule, Tier, wishes
 
 
 def selector(local: str, remote: str, **more: int) -> Selector:
@@ -19,29 +20,109 @@ def selector(local: str, remote: str, **more: int) -> Selector:
     return Selector(ours[0], ours[-1], theirs[0], theirs[-1], **more)
 
 
-def test_protected_pairs_are_dropped_with_their_ports() -> None:
+def lines(*policies: TrapPolicy) -> list[str]:
+    book = GuardBook()
+    for policy in policies:
+        book.add(policy)
+    return list(update("t", book.changes()))
+
+
+def test_a_pair_of_prefixes_is_an_element_of_a_set_for_their_lengths() -> None:
+    policies = [TrapPolicy(f"a/{n}", n, (selector("10.1.0.0/24", f"10.2.{n}.0/24"),)) for n in range(3)]
+    assert lines(*policies) == [
+        "add set inet t guarded-4-24-24 { type ipv4_addr . ipv4_addr; }",
+        "add element inet t guarded-4-24-24 { 10.2.0.0 . 10.1.0.0, 10.2.1.0 . 10.1.0.0, 10.2.2.0 . 10.1.0.0 }",
+        "flush chain inet t guarded",
+        "add rule inet t guarded ip saddr & 255.255.255.0 . ip daddr & 255.255.255.0 @guarded-4-24-24 "
+        "counter name unprotected drop",
+    ]
+
+
+def test_one_of_many_that_goes_is_one_element_and_no_rule() -> None:
+    book = GuardBook()
+    policies = [TrapPolicy(f"a/{n}", n, (selector("fd01::1/128", f"fd02::{n:x}/128"),)) for n in range(1000)]
+    for policy in policies:
+        book.add(policy)
+    book.changes()
+    book.remove(policies[7])
+    assert list(update("t", book.changes())) == ["delete element inet t guarded-6-128-128 { fd02::7 . fd01::1 }"]
+    assert not book.changes()
+
+
+def test_an_element_stays_while_any_policy_uses_it() -> None:
+    book = GuardBook()
+    old, new = (TrapPolicy("a/n", reqid, (selector("10.1.0.0/24", "10.2.0.0/24"),)) for reqid in (1, 2))
+    book.add(old)
+    book.changes()
+    book.add(new)
+    book.remove(old)
+    assert not book.changes()
+    book.remove(new)
+    book.add(new)
+    assert not book.changes()
+    book.remove(new)
+    assert book.changes().gone
+
+
+def test_what_was_forgotten_is_told_again() -> None:
+    book = GuardBook()
+    policy = TrapPolicy("a/n", 1, (selector("10.1.0.0/24", "10.2.0.0/24"),))
+    gone = TrapPolicy("a/m", 2, (selector("10.1.0.0/24", "10.3.0.0/24"),))
+    book.add(policy)
+    book.add(gone)
+    first = list(update("t", book.changes()))
+    book.remove(gone)
+    book.forget()
+    assert list(update("t", book.changes())) == [line.replace(", 10.3.0.0 . 10.1.0.0", "") for line in first]
+
+
+def test_ports_are_a_rule() -> None:
     ports = {"protocol": 6, "remote_port_start": 80, "remote_port_end": 80}
-    text = ruleset("t", "tun0", [TrapPolicy("a/n", 1, (selector("10.1.0.0/24", "10.2.0.0/24", **ports),))])
+    assert lines(TrapPolicy("a/n", 1, (selector("10.1.0.0/24", "10.2.0.0/24", **ports),))) == [
+        "flush chain inet t guarded",
+        "add rule inet t guarded ip saddr 10.2.0.0-10.2.0.255 ip daddr 10.1.0.0-10.1.0.255 "
+        "meta l4proto 6 th sport 80 counter name unprotected drop",
+    ]
+
+
+def test_a_range_is_its_prefixes_and_a_ragged_one_is_a_rule() -> None:
+    ours = ip_network("10.1.0.0/24")
+    few = Selector(ours[0], ours[-1], ip_address("10.2.0.1"), ip_address("10.2.0.2"))
+    ragged = Selector(
+        ip_address("10.1.0.1"), ip_address("10.1.0.254"), ip_address("10.2.0.1"), ip_address("10.2.0.254")
+    )
+    assert len([wish for wish in wishes(few, PolicyAction.PROTECT) if isinstance(wish, Pair)]) == 2
+    assert wishes(ragged, PolicyAction.PROTECT) == (
+        Rule(Tier.GUARDED, "ip saddr 10.2.0.1-10.2.0.254 ip daddr 10.1.0.1-10.1.0.254"),
+    )
+
+
+def test_everything_of_a_family_needs_no_set() -> None:
+    everything = wishes(selector("0.0.0.0/0", "0.0.0.0/0"), PolicyAction.PROTECT)
+    assert everything == (Rule(Tier.GUARDED, "meta nfproto ipv4"),)
+
+
+def test_a_tunnel_to_everywhere_lets_the_site_speak_to_itself() -> None:
+    found = lines(TrapPolicy("a/n", 1, (selector("10.1.0.0/24", "0.0.0.0/0"),)))
+    assert "add element inet t within-4-24-24 { 10.1.0.0 . 10.1.0.0 }" in found
+    assert "add set inet t everywhere-4-0-24 { type ipv4_addr; }" in found
+    assert "add element inet t everywhere-4-0-24 { 10.1.0.0 }" in found
     assert (
-        "add rule inet t policies ip saddr 10.2.0.0-10.2.0.255 ip daddr 10.1.0.0-10.1.0.255 "
-        "meta l4proto 6 th sport 80 counter name unprotected drop"
-    ) in text
+        "add rule inet t everywhere ip daddr & 255.255.255.0 @everywhere-4-0-24 counter name unprotected drop" in found
+    )
 
 
-def test_pass_policies_come_before_what_is_guarded() -> None:
-    everywhere = TrapPolicy("a/n", 1, (selector("10.1.0.0/24", "0.0.0.0/0"),))
+def test_what_passes_comes_first_and_a_tunnel_to_everywhere_last() -> None:
+    jumps = [line.rpartition(" ")[2] for line in foundation("t", "tun0") if " jump " in line]
+    assert jumps == ["passing", "guarded", "within", "everywhere"]
     passing = TrapPolicy("a/p", 2, (selector("10.1.0.0/24", "10.9.0.0/24"),), PolicyAction.BYPASS)
-    rules = [line for line in ruleset("t", "tun0", [everywhere, passing]).splitlines() if "policies ip " in line]
-    assert rules[0].endswith("accept")
-    assert "10.9.0.0-10.9.0.255" in rules[0]
-    assert rules[1].endswith("ip saddr 10.1.0.0-10.1.0.255 ip daddr 10.1.0.0-10.1.0.255 accept")
-    assert rules[2].endswith("counter name unprotected drop")
+    assert lines(passing)[-1].endswith("@passing-4-24-24 accept")
 
 
 SCRIPT = """
 import asyncio, subprocess
 from ipaddress import ip_network
-from fastesp.dataplane.base import Selector, TrapPolicy
+from fastesp.dataplane.base import PolicyAction, Selector, TrapPolicy
 from fastesp.gateway.guard import Guard
 
 def sh(text):
@@ -61,15 +142,48 @@ async def main():
     policy = TrapPolicy("a/n", 1, (Selector(local[0], local[-1], remote[0], remote[-1]),))
     guard = Guard("fastesp-test", "tun0")
     assert ping("10.2.0.1"), "reachable without the guard"
-    await guard.apply([policy])
+    guard.add(policy)
+    await guard.apply()
     assert guard.active
     assert not ping("10.2.0.1"), "guarded"
     assert ping("10.3.0.1"), "not of the policy"
     assert await guard.dropped() == 2, await guard.dropped()
     other = ip_network("10.3.0.0/24")
-    await guard.apply([policy, TrapPolicy("a/m", 2, (Selector(local[0], local[-1], other[0], other[-1]),))])
+    second = TrapPolicy("a/m", 2, (Selector(local[0], local[-1], other[0], other[-1]),))
+    guard.add(second)
+    await guard.apply()
     assert not ping("10.3.0.1"), "guarded too"
     assert await guard.dropped() == 4, "the counter goes on when the rules change"
+    guard.remove(second)
+    await guard.apply()
+    assert ping("10.3.0.1"), "no longer of a policy"
+    assert not ping("10.2.0.1"), "still guarded"
+    everywhere = ip_network("0.0.0.0/0")
+    wide = TrapPolicy("a/w", 3, (Selector(local[0], local[-1], everywhere[0], everywhere[-1]),))
+    shunt = TrapPolicy("a/p", 4, second.selectors, PolicyAction.BYPASS)
+    guard.add(wide)
+    guard.add(shunt)
+    await guard.apply()
+    assert ping("10.3.0.1"), "let pass before the tunnel to everywhere"
+    assert sh("ping -c 1 -W 1 -I 10.1.0.1 10.1.0.1").returncode == 0, "the site itself"
+    guard.remove(shunt)
+    await guard.apply()
+    assert not ping("10.3.0.1"), "everywhere is guarded"
+    assert await guard.dropped() == 8, await guard.dropped()
+    sh("nft flush ruleset")
+    assert ping("10.2.0.1"), "somebody emptied the ruleset"
+    assert await guard.dropped() == 8, "what was counted stays"
+    assert not guard.active
+    await guard.apply()
+    assert guard.active
+    assert not ping("10.2.0.1"), "guarded again"
+    assert await guard.dropped() == 10, await guard.dropped()
+    sh("nft flush ruleset")
+    guard.remove(wide)
+    await guard.apply()
+    assert guard.active, "made anew at the next change too"
+    assert not ping("10.2.0.1")
+    assert ping("10.3.0.1")
     await guard.stop()
     assert ping("10.2.0.1"), "the guard is gone"
     assert sh("nft list tables").stdout == ""
