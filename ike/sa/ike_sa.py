@@ -138,6 +138,7 @@ class IkeSa:
         "connection",
         "core",
         "end",
+        "ends_at",
         "envelope_in",
         "envelope_out",
         "established_at",
@@ -233,6 +234,8 @@ class IkeSa:
         self.rekey_at: float | None = None
         self.reauth_at: float | None = None
         self.expires_at: float | None = None
+        self.ends_at: float | None = None
+        """The part of ``expires_at`` that no rekeying puts off."""
         self.gone_at: float | None = None
         self.alarm: float | None = None
 

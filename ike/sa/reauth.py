@@ -61,8 +61,14 @@ def obey(sa: IkeSa, message: Message, now: float) -> None:
     lifetime = max(SOONEST, float(int.from_bytes(notify.data, "big")))
     # Where over_time is longer than all of it, half of it has to do; where it is nothing, a tenth.
     ahead = max(min(sa.settings.over_time, lifetime / 2), lifetime / 10)
-    due, end = now + lifetime - ahead, now + lifetime
+    due = now + lifetime - ahead
     sa.reauth_at = due if sa.reauth_at is None else min(sa.reauth_at, due)
+    _end_by(sa, now + lifetime)
+
+
+def _end_by(sa: IkeSa, end: float) -> None:
+    """It ends then, and so does whatever takes its place without proving anything anew."""
+    sa.ends_at = end if sa.ends_at is None else min(sa.ends_at, end)
     sa.expires_at = end if sa.expires_at is None else min(sa.expires_at, end)
 
 
@@ -200,7 +206,7 @@ def established(sa: IkeSa, now: float) -> None:
 
 def carry_over(old: IkeSa, new: IkeSa) -> None:
     """``old`` was rekeyed, and ``new`` goes on in its place."""
-    new.opened, new.reauth_at, new.reopens = old.opened, old.reauth_at, old.reopens
+    new.opened, new.reauth_at, new.ends_at, new.reopens = old.opened, old.reauth_at, old.ends_at, old.reopens
     old.reauth_at, old.reopens = None, False
     if old.renewed_by is not None:
         new.renewed_by, old.renewed_by.renews, old.renewed_by = old.renewed_by, new, None
@@ -237,8 +243,7 @@ def make_room(sa: IkeSa, other: IkeSa, now: float) -> None:
     if sa.initiator or not is_suspected(sa, other):
         other.terminate(now)
         return
-    end = now + OVERLAP
-    other.expires_at = end if other.expires_at is None else min(other.expires_at, end)
+    _end_by(other, now + OVERLAP)
     other.go_on(now)
 
 

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 def start_timers(sa: IkeSa, now: float) -> None:
-    """Soft limits with jitter, hard limit ``over_time`` after the first (``rekey_time``, ``reauth_time``)."""
+    """Soft limits with jitter, hard limit ``over_time`` after the first (``rekey_time``, ``reauth_time``).
+
+    Or sooner, where what was rekeyed had to end sooner.
+    """
     config = sa.settings
     limits: list[float] = []
     if config.rekey_time:
@@ -27,8 +30,10 @@ def start_timers(sa: IkeSa, now: float) -> None:
     reauth.start_timer(sa, now)
     if sa.reauth_at is not None:
         limits.append(sa.reauth_at)
-    if limits and config.over_time:
-        sa.expires_at = min(limits) + config.over_time
+    ends = [min(limits) + config.over_time] if limits and config.over_time else []
+    if sa.ends_at is not None:
+        ends.append(sa.ends_at)
+    sa.expires_at = min(ends, default=None)
 
 
 def next_alarm(sa: IkeSa) -> float | None:

@@ -23,7 +23,7 @@ from support.peers import (
 
 from ike.config import Unique
 from ike.errors import LocalError
-from ike.events import ChildSaDeleted, IkeSaDeleted, IkeSaEstablished, IkeSaReauthenticating
+from ike.events import ChildSaDeleted, IkeSaDeleted, IkeSaEstablished, IkeSaReauthenticating, IkeSaRekeyed
 from ike.timing import Timing
 
 BESIDE = Timing(make_before_break=True)
@@ -155,6 +155,27 @@ def test_the_responders_lifetime_is_obeyed_before_it_runs_out(timing: Timing) ->
     # It was for the initiator to do it, and the responder saw no reason to.
     assert len(a.of(IkeSaReauthenticating)) == 1
     assert b.of(IkeSaReauthenticating) == []
+
+
+@pytest.mark.parametrize("rekeyed_by", [0, 1])
+@pytest.mark.parametrize("over_time", [0.0, 900.0])
+def test_no_rekeying_puts_the_end_of_the_responders_lifetime_off(over_time: float, rekeyed_by: int) -> None:
+    mine = {"over_time": over_time, "reauth_time": 0.0}
+    world = up(BESIDE, a=mine, b={"reauth_time": 1000.0, "rand_time": 0.0, "over_time": 5000.0})
+    a, b = both(world)
+    end = world.now - 1 + 1000
+    rekeyer = both(world)[rekeyed_by]
+    for _ in range(2):
+        rekeyer.endpoint.rekey_ike(rekeyer.established()[0], world.now)
+        world.run(100)
+    assert len(a.of(IkeSaRekeyed)) == 2
+    # Reauthentication fails, however often it is tried.
+    a.connections.clear()
+    world.run(end - world.now - 2)
+    assert len(a.established()) == 1
+    world.run(5)
+    assert a.established() == b.established() == []
+    assert a.installed == b.installed == {}
 
 
 def test_a_responder_whose_peer_does_not_know_of_lifetimes_does_it_itself() -> None:
