@@ -172,6 +172,7 @@ class IkeSa:
         "spi_i",
         "spi_r",
         "state",
+        "successor",
         "suite",
         "tasks",
         "ticket",
@@ -194,6 +195,8 @@ class IkeSa:
         """Whether anybody was told of it: a replacement that loses against another comes and goes in silence."""
         self.predecessor: IkeSa | None = None
         """What it may replace, as long as that is not decided."""
+        self.successor: IkeSa | None = None
+        """What it was rekeyed into, and what has its CHILD_SAs since."""
         self.opened = initiator
         """Whether our side opened the first IKE SA of the line: a rekeying may come from either."""
         self.renews: IkeSa | None = None

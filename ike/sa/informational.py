@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..wire.constants import ExchangeType, NotifyType, ProtocolId
 from ..wire.payloads import DeletePayload, NotifyPayload, Payload
-from . import agreements, mobike, redirect, resumption
+from . import agreements, mobike, redirect, rekey_ike, resumption
 from .child import ChildSa, ChildState
 from .state import State
 from .task import Asking, Purpose, Task, Turn
@@ -55,6 +56,14 @@ class DeleteChild(Task):
         if child is None:
             return None
         return ExchangeType.INFORMATIONAL, [DeletePayload(child.protocol, (child.spi_in_bytes,))]
+
+    def refused(self, sa: IkeSa, now: float) -> None:
+        """Where the IKE SA was rekeyed meanwhile, its successor asks again; else our half goes, whatever came."""
+        holder = rekey_ike.keeper(sa)
+        if holder is sa:
+            sa.drop_child(self.child_id, self.reason)
+        elif self.child_id in holder.children:
+            holder.want(self, now)
 
 
 class DeleteSpi(Task):
@@ -109,18 +118,29 @@ def answer(sa: IkeSa, turn: Turn) -> list[Payload]:
         return []
     answers = [*mobike.answer(sa, turn), *agreements.answer(sa, turn), *resumption.grant(sa, message, now)]
     redirect.take_later(sa, message, now)
+    return [*_deleted(sa, deletes, now), *answers]
+
+
+def _deleted(sa: IkeSa, deletes: Sequence[DeletePayload], now: float) -> list[Payload]:
+    """Our halves of what the peer deletes go; that we name them is the answer (RFC 7296 section 1.4.1).
+
+    A rekeying of the IKE SA that overtook the request has taken them along (RFC 7296 sections 2.3 and 2.8).
+    """
+    holder = rekey_ike.keeper(sa)
     gone: dict[int, list[bytes]] = {}
     for delete in deletes:
         for spi in delete.spis:
-            child = sa.child_by_outbound(spi, delete.protocol)
+            child = holder.child_by_outbound(spi, delete.protocol)
             if child is None:
                 _remember(sa, spi)
                 continue
             if child.state is not ChildState.DELETING:
                 # Where both delete it at once, neither names its half in the answer (RFC 7296 section 1.4.1).
                 gone.setdefault(child.protocol, []).append(child.spi_in_bytes)
-            peer_deleted(sa, child)
-    return [*(DeletePayload(protocol, tuple(spis)) for protocol, spis in gone.items()), *answers]
+            peer_deleted(holder, child)
+    if holder is not sa:
+        holder.go_on(now)
+    return [DeletePayload(protocol, tuple(spis)) for protocol, spis in gone.items()]
 
 
 def _remember(sa: IkeSa, spi: bytes) -> None:
@@ -150,7 +170,10 @@ def take_answer(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
 def take_child_deleted(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
     """Whatever the answer says, our half goes."""
     if isinstance(turn.task, DeleteChild):
-        sa.drop_child(turn.task.child_id, turn.task.reason)
+        holder = rekey_ike.keeper(sa)
+        holder.drop_child(turn.task.child_id, turn.task.reason)
+        if holder is not sa:
+            holder.go_on(turn.now)
     return ()
 
 

@@ -136,6 +136,7 @@ def adopt(sa: IkeSa, new: IkeSa, now: float) -> None:
     mobike.carry_over(sa, new)
     resumption.hand_over(sa, new)
     sa.children = {}
+    sa.successor = new
     sa.tasks = []
     rekey_at, sa.rekey_at, sa.expires_at = sa.rekey_at, None, None
     sa.core.unidentify(sa)
@@ -144,6 +145,13 @@ def adopt(sa: IkeSa, new: IkeSa, now: float) -> None:
     sa.gone_at = now + sa.core.timing.delete_timeout
     sa.core.emit(IkeSaRekeyed(sa.ike_id, new.ike_id, rekey_at))
     new.go_on(now)
+
+
+def keeper(sa: IkeSa) -> IkeSa:
+    """Who has the CHILD_SAs of ``sa``: itself, or what it was rekeyed into, once or again."""
+    while sa.successor is not None:
+        sa = sa.successor
+    return sa
 
 
 def claim(new: IkeSa, message: Message, now: float) -> None:

@@ -8,9 +8,14 @@ import pytest
 from support.peers import Peer, World, assert_mirrored, assert_usable, both, esp, net, psk_pair, replayable, seeds
 
 from ike.errors import LocalError
+from ike.events import ChildSaDeleted, IkeSaRekeyed, Path
+from ike.sa import flow
+from ike.sa.ike_sa import IkeSa
+from ike.sa.rekey_ike import RekeyIke
 from ike.timing import Timing
-from ike.wire.constants import ExchangeType
-from ike.wire.header import pull_header
+from ike.wire.constants import ExchangeType, HeaderFlag
+from ike.wire.header import Header, pull_header
+from ike.wire.payloads import KePayload
 
 WIDE = Timing(window_size=8, retransmit_timeout=1.0, retransmit_base=1.2, retransmit_tries=30, delete_timeout=60.0)
 COUNT = 12
@@ -225,13 +230,134 @@ def test_a_hasty_peer_gets_no_second_child_for_a_repeated_request() -> None:
     before = len(b.installed)
     sent = [(data, path) for _, data, path in world.wire.log if path.local == a.address]
     random.Random(1).shuffle(sent)
-    from ike.events import Path
-
     for data, path in sent:
         world.inject(data, Path(path.remote, path.remote_port, path.local, path.local_port))
     world.run(1)
     assert len(b.installed) == before
     assert_mirrored(a, b)
+
+
+class Overtaken:
+    """The DELETE of a CHILD_SA that stays on its way until it is let go."""
+
+    def __init__(self, world: World, peer: Peer) -> None:
+        self.world, self.peer = world, peer
+        self.kept: list = []
+        world.wire.edit = self._edit
+
+    def _edit(self, data: bytes, path: Path) -> bytes | None:
+        header = pull_header(data)
+        if path.local != self.peer.address or header.exchange != ExchangeType.INFORMATIONAL or header.is_response:
+            return data
+        if not self.kept or (header.spi_i, header.message_id) == self.kept[0][0]:
+            self.kept.append(((header.spi_i, header.message_id), data, path))
+            return None
+        return data
+
+    def let_go(self) -> None:
+        self.world.wire.edit = None
+        _, data, path = self.kept[0]
+        self.world.inject(data, Path(path.remote, path.remote_port, path.local, path.local_port))
+
+
+def agreed(world: World, count: int) -> None:
+    """One IKE SA, its CHILD_SAs, and nothing left to do."""
+    a, b = both(world)
+    assert a.failures == b.failures == []
+    assert_mirrored(a, b)
+    for peer in (a, b):
+        assert len(peer.installed) == count
+        (info,) = peer.endpoint.ike_sas()
+        assert info.tasks == ()
+        assert [child.state for child in info.children] == ["INSTALLED"] * count
+
+
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Peers that rekey an IKE SA beside whatever else is under way on it (RFC 7296 section 2.25.2 says SHOULD NOT)."""
+    monkeypatch.setattr(RekeyIke, "goes_alone", False)
+    monkeypatch.setattr(IkeSa, "is_changing_children", False)
+
+
+@pytest.mark.parametrize("rekeys", [1, 2])
+def test_a_delete_that_a_rekeying_of_the_ike_sa_has_overtaken_is_done_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, rekeys: int
+) -> None:
+    impatient(monkeypatch)
+    world = wide()
+    a, b = both(world)
+    ask_for_all(world, a, range(1, 4))
+    world.run(1)
+    overtaken = Overtaken(world, a)
+    a.endpoint.terminate_child(next(iter(a.installed)), world.now)
+    world.run(0.1)
+    for _ in range(rekeys):
+        a.endpoint.rekey_ike(a.established()[0], world.now)
+        world.run(0.5)
+    assert len(b.of(IkeSaRekeyed)) == rekeys
+    assert len(b.installed) == 4
+    overtaken.let_go()
+    world.run(100)
+    agreed(world, 3)
+    (gone,) = b.of(ChildSaDeleted)
+    assert (gone.ike_id, gone.reason) == (b.of(IkeSaRekeyed)[-1].new_ike_id, "peer-deleted")
+
+
+def test_a_delete_whose_ike_sa_is_rekeyed_and_closed_before_the_answer_is_sent_on_the_new_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    impatient(monkeypatch)
+    world = wide()
+    a, b = both(world)
+    ask_for_all(world, a, range(1, 4))
+    world.run(1)
+    overtaken = Overtaken(world, a)
+    a.endpoint.terminate_child(next(iter(a.installed)), world.now)
+    world.run(0.1)
+    b.endpoint.rekey_ike(b.established()[0], world.now)
+    world.run(1)
+    agreed(world, 3)
+    overtaken.let_go()
+    world.run(100)
+    agreed(world, 3)
+
+
+def test_a_delete_that_is_answered_with_nonsense_is_done_on_our_side() -> None:
+    world = wide()
+    a, b = both(world)
+    (sa,) = b.endpoint._core.by_id.values()
+    child = next(iter(a.installed))
+    a.endpoint.terminate_child(child, world.now)
+    world._collect()
+    # The peer answers what nobody asked for.
+    header = Header(sa.spi_i, sa.spi_r, ExchangeType.INFORMATIONAL, HeaderFlag.RESPONSE, sa.window.next_incoming)
+    flow.respond(sa, header, [KePayload(31, bytes(32))], b"", sa.path)
+    world.run(1)
+    assert [record.code for record in a.failures] == ["invalid-syntax"]
+    assert child not in a.installed
+    (info,) = a.endpoint.ike_sas()
+    assert (info.state, info.children, info.tasks) == ("ESTABLISHED", (), ())
+
+
+@pytest.mark.parametrize("meanwhile", ["delete", "rekey"])
+def test_the_other_side_wants_something_of_the_same_child_once_the_ike_sa_is_rekeyed(
+    monkeypatch: pytest.MonkeyPatch, meanwhile: str
+) -> None:
+    impatient(monkeypatch)
+    world = wide()
+    a, b = both(world)
+    ask_for_all(world, a, range(1, 4))
+    world.run(1)
+    overtaken = Overtaken(world, a)
+    child = next(iter(a.installed.values()))
+    a.endpoint.terminate_child(child.child_id, world.now)
+    world.run(0.1)
+    a.endpoint.rekey_ike(a.established()[0], world.now)
+    world.run(0.5)
+    same = next(e.child_id for e in b.installed.values() if e.inbound.spi == child.outbound.spi)
+    (b.endpoint.terminate_child if meanwhile == "delete" else b.endpoint.rekey_child)(same, world.now)
+    overtaken.let_go()
+    world.run(100)
+    agreed(world, 3)
 
 
 @pytest.mark.parametrize("seed", seeds(15))
