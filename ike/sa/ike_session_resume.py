@@ -16,13 +16,12 @@ from ..auth.octets import auth_octets
 from ..config import Connection, Fragmentation
 from ..crypto.keys import IkeKeys, prf_of
 from ..crypto.prf import prf
-from ..crypto.secret import Secret
 from ..errors import PeerError
 from ..records import Failure, Refused
 from ..wire.constants import AuthMethod, ExchangeType, NotifyType, PayloadType
 from ..wire.identity import Identity
 from ..wire.message import Message
-from ..wire.payloads import AuthPayload, IdPayload, NoncePayload, NotifyPayload, Payload, Transform
+from ..wire.payloads import AuthPayload, IdPayload, NoncePayload, NotifyPayload, Payload
 from ..wire.selectors import Address
 from . import agreements, first_child, mobike, nat, redirect, tickets, uniqueness
 from .features import Feature
@@ -105,7 +104,7 @@ def answer(sa: IkeSa, turn: Turn) -> list[Payload]:
     sa.connection = connection
     sa.local_id, sa.remote_id = session.local_id, session.remote_id
     note_abilities(sa, message, connection)
-    _take_keys(sa, session.suite, session.sk_d)
+    _take_keys(sa, session)
     payloads: list[Payload] = [
         NoncePayload(setup.nonce_r),
         *nat.announce(sa.spi_i, sa.spi_r, sa.path, pretend=connection.encap),
@@ -117,10 +116,12 @@ def answer(sa: IkeSa, turn: Turn) -> list[Payload]:
     return payloads
 
 
-def _take_keys(sa: IkeSa, suite: tuple[Transform, ...], sk_d: Secret) -> None:
+def _take_keys(sa: IkeSa, before: tickets.Session | Held) -> None:
     setup = sa.in_setup
-    sa.use_keys(IkeKeys.resume(suite, sk_d, setup.nonce_i, setup.nonce_r, sa.spi_i, sa.spi_r))
-    sk_d.wipe()
+    sa.use_keys(IkeKeys.resume(before.suite, before.sk_d, setup.nonce_i, setup.nonce_r, sa.spi_i, sa.spi_r))
+    before.sk_d.wipe()
+    if before.ppk:
+        sa.features |= Feature.PPK
 
 
 def retry_with_cookie(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
@@ -175,7 +176,7 @@ def take_answer(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
     sa.spi_r = message.header.spi_r
     sa.local_id, sa.remote_id = held.local_id, held.remote_id
     note_abilities(sa, message, sa.settings)
-    _take_keys(sa, held.suite, held.sk_d)
+    _take_keys(sa, held)
     may_move = sa.settings.mobike and Feature.NAT_TRAVERSAL in sa.features
     if sa.nat_local or sa.nat_remote or sa.udp_encap or may_move:
         sa.path = nat.floated(sa.path)

@@ -18,6 +18,7 @@ from ..wire.message import Message
 from ..wire.payloads import NotifyPayload, Payload, Transform
 from ..wire.selectors import Address
 from . import tickets
+from .features import Feature
 from .proof import UNPROVEN
 from .state import State
 from .task import Asking, Purpose, Task, Turn
@@ -53,6 +54,7 @@ class Held:
     local_id: Identity
     remote_id: Identity
     suite: tuple[Transform, ...]
+    ppk: bool
     sk_d: Secret
 
 
@@ -108,6 +110,7 @@ def grant(sa: IkeSa, message: Message, now: float, *, beside: Sequence[Payload] 
         local_id=sa.local_id,
         remote_id=sa.remote_id,
         suite=sa.suite,
+        ppk=Feature.PPK in sa.features,
         sk_d=sa.keys.sk_d,
     )
     ticket = sa.core.tickets.seal(session, lifetime, now)
@@ -148,6 +151,7 @@ def keep(sa: IkeSa, message: Message, now: float) -> None:
         local_id=sa.local_id,
         remote_id=sa.remote_id,
         suite=sa.suite,
+        ppk=Feature.PPK in sa.features,
         sk_d=Secret(sa.keys.sk_d),
     )
 

@@ -42,7 +42,7 @@ MAX_CONNECTIONS = 16_384
 
 VERSION = 1
 _HEAD = struct.Struct(">B8s12s")
-_FIXED = struct.Struct(">dd8s8s32sBHHH")
+_FIXED = struct.Struct(">dd8s8s32s?BHHH")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,8 @@ class Session:
     """What a ticket brings back (RFC 5723 section 5): who the two are, what they agreed on, and SK_d.
 
     ``witness`` is what :func:`witness` said when the ticket was made. ``authenticated_at`` is when the peer last proved
-    who it is, by ``remote_auth``. The SPIs are of the IKE SA that the ticket comes from.
+    who it is, by ``remote_auth``. The SPIs are of the IKE SA that the ticket comes from. ``ppk``: SK_d descends from a
+    post-quantum preshared key, and so do the keys that come of it (RFC 8784 section 3).
     """
 
     connection: str
@@ -62,6 +63,7 @@ class Session:
     local_id: Identity
     remote_id: Identity
     suite: tuple[Transform, ...]
+    ppk: bool
     sk_d: Secret
 
 
@@ -205,6 +207,7 @@ def _packed(session: Session, expires: float) -> bytes:
         session.spi_i,
         session.spi_r,
         session.witness,
+        session.ppk,
         first,
         len(name),
         len(auth),
@@ -215,7 +218,7 @@ def _packed(session: Session, expires: float) -> bytes:
 
 def _unpacked(plain: bytes) -> tuple[Session, float]:
     """The reverse; authenticated, so only what this very program packed comes here."""
-    expires, at, spi_i, spi_r, seen, first, name, auth, sk_d = _FIXED.unpack_from(plain)
+    expires, at, spi_i, spi_r, seen, ppk, first, name, auth, sk_d = _FIXED.unpack_from(plain)
     ends = [_FIXED.size + name, _FIXED.size + name + auth, _FIXED.size + name + auth + sk_d]
     payloads = pull_payloads(first, plain[ends[2] :])
     (suite,) = (p.proposals[0].transforms for p in payloads if isinstance(p, SaPayload))
@@ -230,6 +233,7 @@ def _unpacked(plain: bytes) -> tuple[Session, float]:
         local,
         remote,
         suite,
+        ppk,
         Secret(plain[ends[1] : ends[2]]),
     )
     return session, expires

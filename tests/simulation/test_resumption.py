@@ -29,6 +29,7 @@ from ike.sa import tickets
 from ike.timing import Timing
 from ike.wire.constants import ExchangeType, NotifyType
 from ike.wire.header import pull_header
+from ike.wire.identity import Identity
 from ike.wire.message import pull_message
 
 GATEWAY = {"session_resumption": True}
@@ -391,6 +392,23 @@ def test_a_return_over_a_bad_wire_ends_with_one_tunnel_on_both_sides(seed: int) 
 
 def pairs(peer: Peer) -> set[tuple[int, int]]:
     return {(e.inbound.spi, e.outbound.spi) for e in peer.installed.values()}
+
+
+@pytest.mark.parametrize("used", [True, False])
+def test_what_comes_back_says_whether_a_ppk_is_part_of_its_keys(*, used: bool) -> None:
+    name = Identity.parse("hub@example.org")
+    world = pair(a={"ppk_id": name} if used else {})
+    for peer in both(world):
+        peer.credentials.add_ppk(bytes(range(32)), (name,))
+    for _ in range(2):
+        start = up_and_dead(world)
+    up(world)
+    assert exchanges(world, start) == BACK
+    a, b = both(world)
+    for _ in range(2):
+        assert [[info.ppk for info in peer.endpoint.ike_sas()] for peer in (a, b)] == [[used], [used]]
+        b.endpoint.rekey_ike(b.established()[0], world.now)
+        world.run(1)
 
 
 def test_a_held_ticket_shows_no_secret() -> None:

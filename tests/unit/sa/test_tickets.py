@@ -30,6 +30,7 @@ SESSION = Session(
     local_id=Identity.parse("gw.example.org"),
     remote_id=Identity.parse("CN=client, O=Example"),
     suite=SUITE,
+    ppk=True,
     sk_d=Secret(SK_D),
 )
 
