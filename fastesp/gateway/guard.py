@@ -73,7 +73,9 @@ class Guard:
         self._ports = tuple(ports)
         self._book = GuardBook()
         self._nft = shutil.which("nft") or shutil.which("nft", path="/usr/sbin:/sbin")
+        self._turn = asyncio.Lock()
         self._begun = self._stands = False
+        self._complaint = ""
         self._dropped = 0
         self._dropped_before = 0
         if self._nft is None:
@@ -86,6 +88,11 @@ class Guard:
     def active(self) -> bool:
         """Whether the table stands."""
         return self._stands
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether it should stand and does not: it could not be set up, or somebody took it away."""
+        return self._begun and not self._stands
 
     def add(self, policy: TrapPolicy) -> None:
         """A policy is in force; :meth:`apply` makes the kernel know."""
@@ -102,36 +109,52 @@ class Guard:
         """
         if self._nft is None:
             return
-        if self._stands:
-            changes = self._book.changes()
-            if not changes:
-                return
-            code, errors = await self._load(update(self._table, changes))
-            if not code:
-                return
+        async with self._turn:
+            if not self._stands or not await self._update():
+                await self._set_up()
+
+    async def _update(self) -> bool:
+        """Tell what has changed; ``False`` where the table is not what we made of it."""
+        changes = self._book.changes()
+        if not changes:
+            return True
+        code, errors = await self._load(update(self._table, changes))
+        if code:
             logger.info("the inbound guard is set up anew: nft said: %s", errors)
-            await self.dropped()
+            await self._count()
+        return not code
+
+    async def _set_up(self) -> None:
         self._lost()
         self._begun = True
         code, errors = await self._load(
             (*foundation(self._table, self._tun, self._ports), *update(self._table, self._book.changes()))
         )
-        if code:
-            logger.warning("cannot set up the inbound guard: nft said: %s", errors)
-        else:
-            self._stands = True
+        self._stands = not code
+        if code and errors != self._complaint:
+            logger.warning(
+                "cannot set up the inbound guard: what should come protected and does not is let pass; it is tried"
+                " again. nft said: %s",
+                errors,
+            )
+        self._complaint = errors if code else ""
 
     async def dropped(self) -> int:
         """Packets dropped so far; notices where the table is gone, for the next :meth:`apply` to make it anew."""
-        if self._stands:
-            code, out, _ = await self._run("-j", "list", "counter", "inet", self._table, COUNTER)
-            if code:
-                self._lost()
-            else:
-                objects = json.loads(out).get("nftables", [])
-                found = sum(int(entry["counter"]["packets"]) for entry in objects if "counter" in entry)
-                self._dropped = self._dropped_before + found
+        async with self._turn:
+            await self._count()
         return self._dropped
+
+    async def _count(self) -> None:
+        if not self._stands:
+            return
+        code, out, _ = await self._run("-j", "list", "counter", "inet", self._table, COUNTER)
+        if code:
+            self._lost()
+            return
+        objects = json.loads(out).get("nftables", [])
+        found = sum(int(entry["counter"]["packets"]) for entry in objects if "counter" in entry)
+        self._dropped = self._dropped_before + found
 
     async def stop(self) -> None:
         """Remove the table."""
@@ -152,13 +175,11 @@ class Guard:
 
     async def _run(self, *arguments: str, text: str = "") -> tuple[int, str, str]:
         assert self._nft is not None
-        process = await asyncio.create_subprocess_exec(
-            self._nft,
-            *arguments,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
+        pipe = asyncio.subprocess.PIPE
+        try:
+            process = await asyncio.create_subprocess_exec(self._nft, *arguments, stdin=pipe, stdout=pipe, stderr=pipe)
+        except OSError as error:
+            return 1, "", f"{self._nft} cannot be run: {error.strerror}"
         try:
             out, errors = await asyncio.wait_for(process.communicate(text.encode()), RUN_TIMEOUT)
         except TimeoutError:

@@ -21,8 +21,12 @@ logger = logging.getLogger("fastesp.routes")
 
 SETTLE_TIMEOUT = 5.0
 
-PAUSE_FACTOR, PAUSE_MOST = 5.0, 2.0
+PAUSE_FACTOR, PAUSE_MOST = 10.0, 2.0
 """A round is followed by a pause of so many times its own length, but of no more than so many seconds."""
+
+
+GUARD_LOOK = 30.0
+"""Seconds after which it is seen whether the guard stands: others may empty the host's ruleset."""
 
 
 class Plumbing:
@@ -46,6 +50,7 @@ class Plumbing:
             self._tasks.append(asyncio.create_task(self._routes.run()))
         if self._guard is not None:
             self._tasks.append(asyncio.create_task(self._rules.run()))
+            self._tasks.append(asyncio.create_task(self._watch_guard()))
 
     def added(self, policy: TrapPolicy) -> None:
         """A policy is in force."""
@@ -85,11 +90,18 @@ class Plumbing:
         """Packets that the guard dropped."""
         if self._guard is None:
             return 0
-        stood = self._guard.active
         found = await self._guard.dropped()
-        if stood and not self._guard.active:
+        if self._guard.is_missing:
             self._rules.wanted()
         return found
+
+    async def _watch_guard(self) -> None:
+        while True:
+            await asyncio.sleep(GUARD_LOOK)
+            try:
+                await self.guard_dropped()
+            except Exception:
+                logger.exception("internal error while looking after the guard")
 
     async def stop(self) -> None:
         """Take everything back."""
