@@ -15,12 +15,15 @@ from collections.abc import Iterable, Iterator
 
 from fastesp.dataplane.base import TrapPolicy
 
-from .guard_book import Changes, GuardBook, Tier
+from .guard_book import Changes, GuardBook
 
 logger = logging.getLogger("fastesp.guard")
 
 COUNTER = "unprotected"
 """Name of the counter, and the reason under which ``status`` and metrics show what the guard dropped."""
+
+POLICIES = "policies"
+"""Name of the chain that is made of them."""
 
 RUN_TIMEOUT = 10.0
 
@@ -32,8 +35,7 @@ def foundation(table: str, tun: str, ports: Iterable[int] = (500, 4500)) -> Iter
     yield f"delete table inet {table}"
     yield f"add table inet {table}"
     yield f"add counter inet {table} {COUNTER}"
-    for tier in Tier:
-        yield f"add chain inet {table} {tier.value}"
+    yield f"add chain inet {table} {POLICIES}"
     yield f"add chain inet {table} arriving {{ type filter hook prerouting priority raw; policy accept; }}"
     for rule in (
         f'iifname {{ "lo", "{tun}" }} accept',
@@ -45,7 +47,7 @@ def foundation(table: str, tun: str, ports: Iterable[int] = (500, 4500)) -> Iter
         "exthdr frag exists accept",
         # Neighbour discovery is the link's, not the site's (RFC 4301 section 5 leaves it to local policy).
         "icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert } accept",
-        *(f"jump {tier.value}" for tier in Tier),
+        f"jump {POLICIES}",
     ):
         yield f"add rule inet {table} arriving {rule}"
 
@@ -57,11 +59,12 @@ def update(table: str, changes: Changes) -> Iterator[str]:
     for word, elements in (("delete", changes.gone), ("add", changes.come)):
         for shape, those in elements.items():
             yield f"{word} element inet {table} {shape.name} {{ {', '.join(those)} }}"
-    for tier, matches in changes.chains.items():
+    if changes.rules is None:
+        return
+    yield f"flush chain inet {table} {POLICIES}"
+    for match, tier in changes.rules:
         verdict = f"counter name {COUNTER} drop" if tier.drops else "accept"
-        yield f"flush chain inet {table} {tier.value}"
-        for match in matches:
-            yield f"add rule inet {table} {tier.value} {match} {verdict}"
+        yield f"add rule inet {table} {POLICIES} {match} {verdict}"
 
 
 class Guard:

@@ -13,6 +13,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
 from fastesp.dataplane.base import Address, PolicyAction, Selector, TrapPolicy
+from fastesp.dataplane.userspace import PASS_RANK, PROTECT_RANK
 
 from .routes import Network, count_use, networks_of, remote_covers_local
 
@@ -21,9 +22,9 @@ MOST_PAIRS = 16
 
 
 class Tier(Enum):
-    """What a packet is compared with, in this order; the first that fits decides.
+    """What becomes of a packet that fits: it passes, or it is dropped and counted.
 
-    A tunnel to everywhere comes last and lets pass what the site says to itself, unless a narrower policy wants that.
+    A tunnel to everywhere comes after others of its priority, and lets pass what the site says to itself.
     """
 
     PASSING = "passing"
@@ -37,11 +38,29 @@ class Tier(Enum):
         return self in (Tier.GUARDED, Tier.EVERYWHERE)
 
 
+STAGES = {Tier.PASSING: 0, Tier.GUARDED: 0, Tier.WITHIN: 1, Tier.EVERYWHERE: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where among all policies: the order is the data plane's, so that both ways obey the same policy.
+
+    The lower ``rank`` goes first, which is the configured priority; of equals the narrower one does.
+    """
+
+    rank: int
+    tier: Tier
+
+    def order(self, narrowness: int) -> tuple[int, int, int, bool]:
+        """What rules are sorted by."""
+        return self.rank, STAGES[self.tier], -narrowness, self.tier.drops
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """Where pairs live: one set each. ``version`` of IP; lengths of the prefixes of source and destination."""
 
-    tier: Tier
+    place: Place
     version: int
     source_bits: int
     destination_bits: int
@@ -49,7 +68,8 @@ class Shape:
     @property
     def name(self) -> str:
         """Of the set."""
-        return f"{self.tier.value}-{self.version}-{self.source_bits}-{self.destination_bits}"
+        tier = self.place.tier.value
+        return f"{tier}-{self.version}-{self.source_bits}-{self.destination_bits}-{self.place.rank}"
 
     @property
     def key(self) -> str:
@@ -61,6 +81,11 @@ class Shape:
     def match(self) -> str:
         """The nft expression that is true of a packet in the set."""
         return f"{self.key} @{self.name}" if self.key else f"meta nfproto ipv{self.version}"
+
+    @property
+    def order(self) -> tuple[int, int, int, bool]:
+        """What rules are sorted by."""
+        return self.place.order(3 * (self.source_bits + self.destination_bits))
 
     @property
     def type(self) -> str:
@@ -86,10 +111,16 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Packets that an nft expression describes."""
+    """Packets that an nft expression describes. ``narrowness``: of the selector, as the data plane counts it."""
 
-    tier: Tier
+    place: Place
     match: str
+    narrowness: int = 0
+
+    @property
+    def order(self) -> tuple[int, int, int, bool]:
+        """What rules are sorted by."""
+        return self.place.order(self.narrowness)
 
 
 @dataclass(slots=True)
@@ -99,11 +130,11 @@ class Changes:
     new_shapes: list[Shape] = field(default_factory=list)
     come: dict[Shape, list[str]] = field(default_factory=dict)
     gone: dict[Shape, list[str]] = field(default_factory=dict)
-    chains: dict[Tier, list[str]] = field(default_factory=dict)
-    """All matches of a tier whose rules are others now."""
+    rules: list[tuple[str, Tier]] | None = None
+    """All of them in order, as matches and what becomes of what fits; ``None`` where they are what they were."""
 
     def __bool__(self) -> bool:
-        return bool(self.new_shapes or self.come or self.gone or self.chains)
+        return bool(self.new_shapes or self.come or self.gone or self.rules is not None)
 
 
 class GuardBook:
@@ -132,65 +163,76 @@ class GuardBook:
     def changes(self) -> Changes:
         """Since the last call."""
         found = Changes()
-        changed: set[Tier] = set()
+        changed = False
         for wish in self._touched:
             wanted, told = wish in self._uses, wish in self._told
             if wanted == told:
                 continue
             (self._told.add if wanted else self._told.remove)(wish)
             if isinstance(wish, Rule):
-                changed.add(wish.tier)
+                changed = True
                 continue
             if wish.shape not in self._shapes:
                 self._shapes[wish.shape] = None
                 found.new_shapes.append(wish.shape)
-                changed.add(wish.shape.tier)
+                changed = True
             (found.come if wanted else found.gone).setdefault(wish.shape, []).append(wish.element)
         self._touched = {}
-        for tier in changed:
-            found.chains[tier] = [
-                *(shape.match for shape in self._shapes if shape.tier is tier),
-                *(wish.match for wish in self._told if isinstance(wish, Rule) and wish.tier is tier),
-            ]
+        if changed:
+            rules = [*self._shapes, *(wish for wish in self._told if isinstance(wish, Rule))]
+            found.rules = [(rule.match, rule.place.tier) for rule in sorted(rules, key=lambda rule: rule.order)]
         return found
 
     def _weigh(self, policy: TrapPolicy, weight: int) -> None:
         for selector in policy.selectors:
-            for wish in wishes(selector, policy.action):
+            for wish in wishes(selector, policy.action, policy.priority):
                 count_use(self._uses, wish, weight)
                 self._touched[wish] = None
 
 
 @lru_cache(maxsize=65536)
-def wishes(selector: Selector, action: PolicyAction) -> tuple[Pair | Rule, ...]:
+def wishes(selector: Selector, action: PolicyAction, priority: int = 0) -> tuple[Pair | Rule, ...]:
     """What one selector makes the guard look for. What arrives goes from its remote side to its local one."""
     if selector.local_start.version != selector.remote_start.version:
         return ()
     if action is PolicyAction.BYPASS:
-        return tuple(_fitting(Tier.PASSING, selector))
+        return tuple(_fitting(Place(priority or PASS_RANK, Tier.PASSING), selector))
     if not remote_covers_local(selector):
-        return tuple(_fitting(Tier.GUARDED, selector))
+        rank = PASS_RANK if action is PolicyAction.DISCARD else PROTECT_RANK
+        return tuple(_fitting(Place(priority or rank, Tier.GUARDED), selector))
+    rank = priority or PROTECT_RANK
     within = Selector(selector.local_start, selector.local_end, selector.local_start, selector.local_end)
-    return (*_fitting(Tier.WITHIN, within), *_fitting(Tier.EVERYWHERE, selector))
+    return (*_fitting(Place(rank, Tier.WITHIN), within), *_fitting(Place(rank, Tier.EVERYWHERE), selector))
 
 
-def _fitting(tier: Tier, selector: Selector) -> Iterator[Pair | Rule]:
+def _fitting(place: Place, selector: Selector) -> Iterator[Pair | Rule]:
     sources = networks_of(selector.remote_start, selector.remote_end)
     destinations = networks_of(selector.local_start, selector.local_end)
     if selector.protocol or len(sources) * len(destinations) > MOST_PAIRS:
-        yield Rule(tier, _match(selector))
+        yield Rule(place, _match(selector), _narrowness(selector))
         return
     for source in sources:
         for destination in destinations:
-            yield _pair(tier, source, destination)
+            yield _pair(place, source, destination)
 
 
-def _pair(tier: Tier, source: Network, destination: Network) -> Pair | Rule:
-    shape = Shape(tier, source.version, source.prefixlen, destination.prefixlen)
+def _pair(place: Place, source: Network, destination: Network) -> Pair | Rule:
+    shape = Shape(place, source.version, source.prefixlen, destination.prefixlen)
     if not shape.key:
-        return Rule(tier, shape.match)
+        return Rule(place, shape.match)
     parts = (source, destination)
     return Pair(shape, " . ".join(str(network.network_address) for network in parts if network.prefixlen))
+
+
+def _narrowness(selector: Selector) -> int:
+    """Prefixes first, then ports and protocol."""
+    ends = ((selector.remote_start, selector.remote_end), (selector.local_start, selector.local_end))
+    bits = sum(start.max_prefixlen - (int(start) ^ int(end)).bit_length() for start, end in ends)
+    ports = (
+        (selector.local_port_start, selector.local_port_end),
+        (selector.remote_port_start, selector.remote_port_end),
+    )
+    return 3 * bits + sum(pair != (0, 65535) for pair in ports) + bool(selector.protocol)
 
 
 def _match(selector: Selector) -> str:

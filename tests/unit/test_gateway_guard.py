@@ -12,7 +12,7 @@ import pytest
 
 from fastesp.dataplane.base import PolicyAction, Selector, TrapPolicy
 from fastesp.gateway.guard import foundation, update
-from fastesp.gateway.guard_book import GuardBook, Pair, Rule, Tier, wishes
+from fastesp.gateway.guard_book import GuardBook, Pair, Place, Rule, Tier, wishes
 
 
 def selector(local: str, remote: str, **more: int) -> Selector:
@@ -30,10 +30,10 @@ def lines(*policies: TrapPolicy) -> list[str]:
 def test_a_pair_of_prefixes_is_an_element_of_a_set_for_their_lengths() -> None:
     policies = [TrapPolicy(f"a/{n}", n, (selector("10.1.0.0/24", f"10.2.{n}.0/24"),)) for n in range(3)]
     assert lines(*policies) == [
-        "add set inet t guarded-4-24-24 { type ipv4_addr . ipv4_addr; }",
-        "add element inet t guarded-4-24-24 { 10.2.0.0 . 10.1.0.0, 10.2.1.0 . 10.1.0.0, 10.2.2.0 . 10.1.0.0 }",
-        "flush chain inet t guarded",
-        "add rule inet t guarded ip saddr & 255.255.255.0 . ip daddr & 255.255.255.0 @guarded-4-24-24 "
+        "add set inet t guarded-4-24-24-200000 { type ipv4_addr . ipv4_addr; }",
+        "add element inet t guarded-4-24-24-200000 { 10.2.0.0 . 10.1.0.0, 10.2.1.0 . 10.1.0.0, 10.2.2.0 . 10.1.0.0 }",
+        "flush chain inet t policies",
+        "add rule inet t policies ip saddr & 255.255.255.0 . ip daddr & 255.255.255.0 @guarded-4-24-24-200000 "
         "counter name unprotected drop",
     ]
 
@@ -45,7 +45,7 @@ def test_one_of_many_that_goes_is_one_element_and_no_rule() -> None:
         book.add(policy)
     book.changes()
     book.remove(policies[7])
-    assert list(update("t", book.changes())) == ["delete element inet t guarded-6-128-128 { fd02::7 . fd01::1 }"]
+    assert list(update("t", book.changes())) == ["delete element inet t guarded-6-128-128-200000 { fd02::7 . fd01::1 }"]
     assert not book.changes()
 
 
@@ -79,8 +79,8 @@ def test_what_was_forgotten_is_told_again() -> None:
 def test_ports_are_a_rule() -> None:
     ports = {"protocol": 6, "remote_port_start": 80, "remote_port_end": 80}
     assert lines(TrapPolicy("a/n", 1, (selector("10.1.0.0/24", "10.2.0.0/24", **ports),))) == [
-        "flush chain inet t guarded",
-        "add rule inet t guarded ip saddr 10.2.0.0-10.2.0.255 ip daddr 10.1.0.0-10.1.0.255 "
+        "flush chain inet t policies",
+        "add rule inet t policies ip saddr 10.2.0.0-10.2.0.255 ip daddr 10.1.0.0-10.1.0.255 "
         "meta l4proto 6 th sport 80 counter name unprotected drop",
     ]
 
@@ -92,31 +92,62 @@ def test_a_range_is_its_prefixes_and_a_ragged_one_is_a_rule() -> None:
         ip_address("10.1.0.1"), ip_address("10.1.0.254"), ip_address("10.2.0.1"), ip_address("10.2.0.254")
     )
     assert len([wish for wish in wishes(few, PolicyAction.PROTECT) if isinstance(wish, Pair)]) == 2
-    assert wishes(ragged, PolicyAction.PROTECT) == (
-        Rule(Tier.GUARDED, "ip saddr 10.2.0.1-10.2.0.254 ip daddr 10.1.0.1-10.1.0.254"),
-    )
+    (rule,) = wishes(ragged, PolicyAction.PROTECT)
+    assert isinstance(rule, Rule)
+    assert rule.match == "ip saddr 10.2.0.1-10.2.0.254 ip daddr 10.1.0.1-10.1.0.254"
 
 
 def test_everything_of_a_family_needs_no_set() -> None:
     everything = wishes(selector("0.0.0.0/0", "0.0.0.0/0"), PolicyAction.PROTECT)
-    assert everything == (Rule(Tier.GUARDED, "meta nfproto ipv4"),)
+    assert everything == (Rule(Place(200_000, Tier.GUARDED), "meta nfproto ipv4"),)
 
 
 def test_a_tunnel_to_everywhere_lets_the_site_speak_to_itself() -> None:
     found = lines(TrapPolicy("a/n", 1, (selector("10.1.0.0/24", "0.0.0.0/0"),)))
-    assert "add element inet t within-4-24-24 { 10.1.0.0 . 10.1.0.0 }" in found
-    assert "add set inet t everywhere-4-0-24 { type ipv4_addr; }" in found
-    assert "add element inet t everywhere-4-0-24 { 10.1.0.0 }" in found
+    assert "add element inet t within-4-24-24-200000 { 10.1.0.0 . 10.1.0.0 }" in found
+    assert "add set inet t everywhere-4-0-24-200000 { type ipv4_addr; }" in found
+    assert "add element inet t everywhere-4-0-24-200000 { 10.1.0.0 }" in found
     assert (
-        "add rule inet t everywhere ip daddr & 255.255.255.0 @everywhere-4-0-24 counter name unprotected drop" in found
+        "add rule inet t policies ip daddr & 255.255.255.0 @everywhere-4-0-24-200000 counter name unprotected drop"
+        in found
     )
 
 
+def order(*policies: TrapPolicy) -> list[str]:
+    """The sets that packets are looked up in, one after the other, without their ranks."""
+    return [line.partition("@")[2].split(" ")[0].rpartition("-")[0] for line in lines(*policies) if " @" in line]
+
+
+SITE = (selector("10.1.0.0/24", "10.2.0.0/24"),)
+NEARBY = (selector("10.1.0.0/16", "10.0.0.0/8"),)
+ANYWHERE = (selector("10.1.0.0/24", "0.0.0.0/0"),)
+
+
 def test_what_passes_comes_first_and_a_tunnel_to_everywhere_last() -> None:
-    jumps = [line.rpartition(" ")[2] for line in foundation("t", "tun0") if " jump " in line]
-    assert jumps == ["passing", "guarded", "within", "everywhere"]
-    passing = TrapPolicy("a/p", 2, (selector("10.1.0.0/24", "10.9.0.0/24"),), PolicyAction.BYPASS)
-    assert lines(passing)[-1].endswith("@passing-4-24-24 accept")
+    assert [line for line in foundation("t", "tun0") if " jump " in line][-1].endswith("jump policies")
+    passing, everywhere = TrapPolicy("a/p", 1, NEARBY, PolicyAction.BYPASS), TrapPolicy("a/e", 2, ANYWHERE)
+    assert order(TrapPolicy("a/n", 3, SITE), everywhere, passing) == [
+        "passing-4-8-16",
+        "guarded-4-24-24",
+        "within-4-24-24",
+        "everywhere-4-0-24",
+    ]
+
+
+def test_a_configured_priority_goes_first_here_as_in_the_data_plane() -> None:
+    rest = TrapPolicy("a/rest", 1, NEARBY, PolicyAction.BYPASS, priority=1000)
+    assert order(rest, TrapPolicy("a/n", 2, SITE, priority=10)) == ["guarded-4-24-24", "passing-4-8-16"]
+    assert order(rest, TrapPolicy("a/n", 2, SITE)) == ["passing-4-8-16", "guarded-4-24-24"]
+    assert order(rest, TrapPolicy("a/e", 2, ANYWHERE, priority=10))[-1] == "passing-4-8-16"
+
+
+def test_among_exceptions_the_narrower_one_decides() -> None:
+    passing = TrapPolicy("a/p", 1, NEARBY, PolicyAction.BYPASS)
+    dropped = TrapPolicy("a/d", 2, SITE, PolicyAction.DISCARD)
+    assert order(passing, dropped) == ["guarded-4-24-24", "passing-4-8-16"]
+    one = TrapPolicy("a/1", 3, (selector("10.1.0.1/32", "10.2.0.1/32", protocol=6),), PolicyAction.BYPASS)
+    verdicts = [line.rpartition(" ")[2] for line in lines(passing, dropped, one) if line.startswith("add rule")]
+    assert verdicts == ["accept", "drop", "accept"]
 
 
 SCRIPT = """
