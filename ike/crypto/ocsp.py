@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hmac
 from collections.abc import Iterator
+from dataclasses import replace
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -51,9 +52,10 @@ def read_ocsp(
         response = ocsp.load_der_ocsp_response(data)
         if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
             raise UnusableError(f"the responder says {response.response_status.name.lower().replace('_', ' ')}")
-        _check_signer(response, issuer, now)
+        signer = _signer(response, issuer, now)
         _check_nonce(response, nonce)
-        return _answer_of(response, certificate, issuer, now)
+        answer = _answer_of(response, certificate, issuer, now)
+        return replace(answer, delegate=signer) if signer != issuer and not _is_exempt(signer) else answer
     except UNREADABLE as error:
         raise UnusableError("no OCSP response that can be read") from error
 
@@ -118,7 +120,7 @@ def _check_nonce(response: ocsp.OCSPResponse, nonce: bytes) -> None:
 # Who may answer: the CA itself, or whom it has certified for that (RFC 6960 section 4.2.2.2).
 
 
-def _check_signer(response: ocsp.OCSPResponse, issuer: x509.Certificate, now: datetime.datetime) -> None:
+def _signer(response: ocsp.OCSPResponse, issuer: x509.Certificate, now: datetime.datetime) -> x509.Certificate:
     algorithm = response.signature_hash_algorithm
     if algorithm is not None and algorithm.name not in _HASHES:
         raise UnusableError(f"an answer signed with {algorithm.name}")
@@ -126,7 +128,7 @@ def _check_signer(response: ocsp.OCSPResponse, issuer: x509.Certificate, now: da
         if candidate != issuer and not _may_answer_for(candidate, issuer, now):
             continue
         if _has_signed(candidate, response, algorithm):
-            return
+            return candidate
     raise UnusableError("an answer that neither the CA signed nor anybody whom it has certified to answer")
 
 
@@ -151,6 +153,11 @@ def _may_answer_for(delegate: x509.Certificate, issuer: x509.Certificate, now: d
         return False
     in_time = delegate.not_valid_before_utc <= now <= delegate.not_valid_after_utc
     return in_time and ExtendedKeyUsageOID.OCSP_SIGNING in purposes
+
+
+def _is_exempt(delegate: x509.Certificate) -> bool:
+    """Whether the CA wants it to be trusted for as long as it is valid (RFC 6960 section 4.2.2.2.1)."""
+    return any(isinstance(extension.value, x509.OCSPNoCheck) for extension in delegate.extensions)
 
 
 def _has_signed(signer: x509.Certificate, response: ocsp.OCSPResponse, algorithm: hashes.HashAlgorithm | None) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -60,11 +60,15 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class OcspAnswer:
-    """What a responder said of one certificate, checked; believed ``until`` then (aware of its zone)."""
+    """What a responder said of one certificate, checked; believed ``until`` then (aware of its zone).
+
+    ``delegate`` is whom the CA has certified to answer, where that certificate may have been revoked in turn.
+    """
 
     standing: Standing
     reason: str
     until: datetime.datetime
+    delegate: x509.Certificate | None = None
 
 
 class Evidence(Protocol):
@@ -93,14 +97,37 @@ def standing_of(
     crls: Iterable[x509.CertificateRevocationList],
     evidence: Evidence | None,
     now: datetime.datetime,
+    believes: Callable[[OcspAnswer, x509.Certificate], bool],
 ) -> tuple[Standing, str]:
-    """All that is known: who says that it is revoked is believed against everybody else."""
+    """All that is known: who says that it is revoked is believed against everybody else.
+
+    ``believes`` decides whether an answer counts that a delegate of the CA gave, who may have been revoked itself.
+    """
     answer = evidence.ocsp(certificate, issuer) if evidence is not None else None
     fetched = evidence.crls(issuer) if evidence is not None else ()
     listed, reason = standing_by_crls(certificate, issuer, (*crls, *fetched), now)
-    if listed is Standing.REVOKED or answer is None:
+    if listed is Standing.REVOKED or answer is None or (answer.delegate and not believes(answer, issuer)):
         return listed, reason
     return answer.standing, answer.reason
+
+
+def standing_of_delegate(
+    delegate: x509.Certificate,
+    issuer: x509.Certificate,
+    crls: Iterable[x509.CertificateRevocationList],
+    evidence: Evidence | None,
+    now: datetime.datetime,
+) -> Standing:
+    """Of whom a CA has certified to answer for it (RFC 6960 section 4.2.2.2.1).
+
+    The answer of a delegate that would have to be checked too does not count: else they would vouch for each other.
+    """
+    answer = evidence.ocsp(delegate, issuer) if evidence is not None else None
+    fetched = evidence.crls(issuer) if evidence is not None else ()
+    listed, _ = standing_by_crls(delegate, issuer, (*crls, *fetched), now)
+    if listed is Standing.REVOKED or answer is None or answer.delegate is not None:
+        return listed
+    return answer.standing
 
 
 def standing_by_crls(

@@ -24,7 +24,16 @@ from ..wire.constants import IdType, NotifyType
 from ..wire.identity import MATCH_PERFECT, Identity
 from .name_constraints import refused_name, subject_alternative_names
 from .policies import policies_of
-from .revocation import UNREADABLE, Evidence, Standing, crl_uris, ocsp_uris, standing_of
+from .revocation import (
+    UNREADABLE,
+    Evidence,
+    OcspAnswer,
+    Standing,
+    crl_uris,
+    ocsp_uris,
+    standing_of,
+    standing_of_delegate,
+)
 from .signature_policy import ANY_SIGNATURE, HASH_WORDS, PublicKey, SignaturePolicy, key_kind
 
 E = TypeVar("E", bound=x509.ExtensionType)
@@ -87,7 +96,7 @@ class Trust:
     ``anchors`` are CA certificates; ``pinned`` are peers' own, trusted as they are. ``now`` knows its zone.
     ``revocation`` is swanctl.conf's: ``strict`` asks for a list that vouches for each certificate, ``ifuri`` so for
     those that say where their status is published, ``relaxed`` refuses only what a list names. ``evidence`` is what was
-    looked up elsewhere.
+    looked up elsewhere; ``preliminary``: more of that is to come about those who answered.
     """
 
     anchors: Sequence[x509.Certificate]
@@ -98,6 +107,7 @@ class Trust:
     policy: SignaturePolicy = ANY_SIGNATURE
     revocation: str = "relaxed"
     evidence: Evidence | None = None
+    preliminary: bool = False
 
     def validate(self, chain: Sequence[x509.Certificate], identity: Identity | None = None) -> Verified:
         """Judge ``chain[0]``, with the rest of ``chain`` as the peer's help in any order.
@@ -173,12 +183,10 @@ class Trust:
             )
 
     def _check_revocation(self, certificate: x509.Certificate, issuer: x509.Certificate) -> None:
-        standing, reason = standing_of(certificate, issuer, self.crls, self.evidence, self.now)
+        standing, reason = standing_of(certificate, issuer, self.crls, self.evidence, self.now, self._believes)
         if standing is Standing.REVOKED:
             raise _refuse("cert-revoked", f"'{_subject(certificate)}' was revoked by its CA ({reason})")
-        if standing is Standing.GOOD or self.revocation == "relaxed":
-            return
-        if self.revocation == "ifuri" and not self._is_published(certificate, issuer):
+        if standing is Standing.GOOD or self._may_be_unknown(certificate, issuer):
             return
         attempts = self.evidence.attempts(certificate, issuer) if self.evidence is not None else ""
         tried = f"; tried: {attempts}" if attempts else ""
@@ -193,6 +201,21 @@ class Trust:
             f"nothing says that '{_subject(certificate)}' is not revoked, and revocation = {self.revocation}{tried}",
             "provide the CA's current CRL, see that its URI can be reached from here, or relax revocation",
         )
+
+    def _may_be_unknown(self, certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+        """Whether ``revocation`` lets it pass where nothing says that it was not revoked."""
+        if self.revocation == "ifuri":
+            return not self._is_published(certificate, issuer)
+        return self.revocation == "relaxed"
+
+    def _believes(self, answer: OcspAnswer, issuer: x509.Certificate) -> bool:
+        """Whether the answer of a delegate counts (RFC 6960 section 4.2.2.2.1): revoked is believed of one unknown."""
+        if answer.delegate is None:
+            return True
+        known = standing_of_delegate(answer.delegate, issuer, self.crls, self.evidence, self.now)
+        if known is Standing.GOOD or known is Standing.REVOKED or self.preliminary:
+            return known is Standing.GOOD
+        return answer.standing is Standing.REVOKED or self._may_be_unknown(answer.delegate, issuer)
 
     def _is_published(self, certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
         if self.evidence is not None:

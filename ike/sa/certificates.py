@@ -150,6 +150,7 @@ def verify(sa: IkeSa, round_: AuthRound, message: Message, auth: AuthPayload, oc
         pinned=round_.certs,
         policy=policy,
         evidence=sa.core.lookups,
+        preliminary=True,
     )
 
     def judged(trust: Trust) -> Proof:
@@ -167,8 +168,8 @@ def verify(sa: IkeSa, round_: AuthRound, message: Message, auth: AuthPayload, oc
 
     proof = judged(trust)
     _ask_for_status(sa, proof)
-    if round_.revocation != trust.revocation:
-        proof = judged(replace(trust, revocation=round_.revocation))
+    if round_.revocation != trust.revocation or _is_by_delegates(sa, proof):
+        proof = judged(replace(trust, revocation=round_.revocation, preliminary=False))
     return _signed(sa, proof)
 
 
@@ -181,6 +182,13 @@ def _ask_for_status(sa: IkeSa, proof: Proof) -> None:
         wanted += [question for question in questions if sa.in_setup.patience.may_ask(question)][:1]
     if wanted:
         raise Awaiting(wanted)
+
+
+def _is_by_delegates(sa: IkeSa, proof: Proof) -> bool:
+    """Whether somebody answered for a CA who may have been revoked, and whose word did not count so far."""
+    path = proof.verified.path if proof.verified is not None else ()
+    answers = [sa.core.lookups.ocsp(certificate, issuer) for certificate, issuer in pairwise(path)]
+    return any(answer is not None and answer.delegate is not None for answer in answers)
 
 
 def _signed(sa: IkeSa, proof: Proof) -> str:

@@ -31,6 +31,7 @@ from ..crypto.revocation import (
     ocsp_uris,
     signed_by,
     standing_by_crls,
+    standing_of_delegate,
 )
 from ..events import LookupSource, LookupWanted
 from ..timing import Timing
@@ -168,8 +169,14 @@ class Lookups:
 
     def attempts(self, certificate: x509.Certificate, issuer: x509.Certificate) -> str:
         """See :class:`ike.crypto.revocation.Evidence`."""
-        questions = self._questions(certificate, issuer)
-        return "; ".join(why for question in questions if (why := self.why_failed(question)))
+        tried = [self.why_failed(question) for question in self._questions(certificate, issuer)]
+        answer = self.ocsp(certificate, issuer)
+        if answer is not None and answer.delegate is not None:
+            revoked = self._standing_of(answer.delegate, issuer) is Standing.REVOKED
+            word = "which was revoked itself" if revoked else "of which nothing says that it was not revoked"
+            tried.append(f"the answer of {answer.delegate.subject.rfc4514_string()}, {word}")
+            tried += [self.why_failed(question) for question in self._questions(answer.delegate, issuer)]
+        return "; ".join(filter(None, tried))
 
     def why_failed(self, question: Question) -> str:
         """Why a question had no answer when it was last asked."""
@@ -184,12 +191,27 @@ class Lookups:
     def status_questions(self, certificate: x509.Certificate, issuer: x509.Certificate) -> tuple[Question, ...]:
         """What would help to know whether it was revoked, best first; nothing where enough is known.
 
-        A responder is asked even where a list vouches: it knows sooner.
+        A responder is asked even where a list vouches: it knows sooner. Where the CA has certified somebody to answer,
+        it is asked of that one too whether it was revoked (RFC 6960 section 4.2.2.2.1), and of nobody beyond.
         """
-        if not self.is_published(certificate, issuer) or self.ocsp(certificate, issuer) is not None:
+        answer = self.ocsp(certificate, issuer)
+        if answer is None:
+            return self._unanswered(certificate, issuer)
+        known = self._standing_of(answer.delegate, issuer) if answer.delegate is not None else Standing.GOOD
+        if answer.delegate is None or known is Standing.GOOD:
+            return ()
+        about_it = self._unanswered(answer.delegate, issuer) if known is not Standing.REVOKED else ()
+        return (*about_it, *self._unanswered(certificate, issuer))
+
+    def _standing_of(self, delegate: x509.Certificate, issuer: x509.Certificate) -> Standing:
+        return standing_of_delegate(delegate, issuer, self._credentials.crls(), self, self._wall_clock())
+
+    def _unanswered(self, certificate: x509.Certificate, issuer: x509.Certificate) -> tuple[Question, ...]:
+        """What can be asked about one certificate and has no answer that holds, best first."""
+        if not self.is_published(certificate, issuer):
             return ()
         by_ocsp, by_crl = self._questions(certificate, issuer)
-        wanted = [by_ocsp] if by_ocsp.places else []
+        wanted = [by_ocsp] if by_ocsp.places and self.ocsp(certificate, issuer) is None else []
         lists = (*self._credentials.crls(), *self.crls(issuer))
         if by_crl.places and standing_by_crls(certificate, issuer, lists, self._wall_clock())[0] is not Standing.GOOD:
             wanted.append(by_crl)

@@ -7,7 +7,10 @@ from dataclasses import replace
 from functools import cache
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import ocsp
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from support.certificates import Issued, issue
 from support.peers import NOW, A, B, Peer, World, assert_mirrored, both, ike, net, replayable, seeds
 from support.responders import DAY, Page, crl_at, found_at, ocsp_answer, ocsp_at
@@ -358,6 +361,111 @@ def test_a_list_that_was_fetched_since_makes_tickets_worthless() -> None:
     assert witness(core, connection, *ends) == before
     came_up(made)
     assert witness(core, connection, *ends) != before
+
+
+# Who answers for the CA may have been revoked too (RFC 6960 section 4.2.2.2.1).
+
+
+def delegate(*extensions: object) -> Issued:
+    signing = (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.OCSP_SIGNING]), False)
+    return site("OCSP", signing, *extensions)
+
+
+def answered_by(signer: Issued, about: Issued, *, revoked: bool = False) -> Page:
+    return lambda request: ocsp_answer(request, about, root(), NOW, signer=signer, revoked=revoked)
+
+
+def either(first: Issued, *others: tuple[Issued, Page]) -> Page:
+    """A responder that answers about several certificates: the first of them by itself."""
+
+    def answer(request: bytes) -> bytes:
+        serial = ocsp.load_der_ocsp_request(request).serial_number
+        page = next((page for about, page in others if about.certificate.serial_number == serial), None)
+        return page(request) if callable(page) else ocsp_answer(request, first, root(), NOW, signer=others[0][0])
+
+    return answer
+
+
+@pytest.mark.parametrize("revocation", ["strict", "ifuri", "relaxed"])
+def test_a_delegate_that_need_not_be_checked_is_believed(revocation: str) -> None:
+    a, b = site("site-a", ocsp_at(OCSP)), site("site-b")
+    signer = delegate((x509.OCSPNoCheck(), False), crl_at(CRL))
+    _, judge = came_up(world(a, b, revocation=revocation, ocsp=answered_by(signer, a), crl=crl(signer)))
+    assert judge.asked == [OCSP]
+
+
+@pytest.mark.parametrize("revocation", ["strict", "ifuri", "relaxed"])
+def test_a_delegate_that_a_list_vouches_for_is_believed(revocation: str) -> None:
+    a, b = site("site-a", ocsp_at(OCSP)), site("site-b")
+    signer = delegate(crl_at(CRL))
+    _, judge = came_up(world(a, b, revocation=revocation, ocsp=answered_by(signer, a), crl=crl()))
+    assert judge.asked == [OCSP, CRL]
+
+
+def test_a_delegate_that_was_revoked_vouches_for_nobody() -> None:
+    a, b = site("site-a", ocsp_at(OCSP)), site("site-b")
+    signer = delegate(crl_at(CRL))
+    pages = {"ocsp": answered_by(signer, a), "crl": crl(signer, stale=True)}
+    judge = refused(world(a, b, revocation="strict", **pages), "cert-status-stale")
+    assert "CN=OCSP, which was revoked itself" in judge.failure.summary
+    assert judge.asked == [OCSP, CRL]
+    refused(world(a, b, revocation="ifuri", **pages), "cert-status-stale")
+    came_up(world(a, b, revocation="relaxed", **pages))
+
+
+@pytest.mark.parametrize("revocation", ["strict", "ifuri", "relaxed"])
+def test_a_delegate_that_was_revoked_revokes_nobody(revocation: str) -> None:
+    a, b = site("site-a", ocsp_at(OCSP)), site("site-b")
+    signer = delegate(crl_at(CRL))
+    made = world(a, b, revocation=revocation, ocsp=answered_by(signer, a, revoked=True), crl=crl(signer))
+    _, judge = came_up(made)
+    assert judge.asked == [OCSP, CRL]
+
+
+def test_a_delegate_of_which_nothing_is_known_can_revoke_and_vouches_as_revocation_says() -> None:
+    a, b = site("site-a", ocsp_at(OCSP)), site("site-b")
+    bare, named = delegate(), delegate(crl_at(CRL))
+    for revocation in ("strict", "ifuri", "relaxed"):
+        pages = {"ocsp": answered_by(bare, a, revoked=True)}
+        refused(world(a, b, revocation=revocation, **pages), "cert-revoked")
+    judge = refused(world(a, b, revocation="strict", ocsp=answered_by(bare, a)), "cert-status-unknown")
+    assert "CN=OCSP, of which nothing says that it was not" in judge.failure.summary
+    came_up(world(a, b, revocation="ifuri", ocsp=answered_by(bare, a)))
+    came_up(world(a, b, revocation="relaxed", ocsp=answered_by(bare, a)))
+    refused(world(a, b, revocation="ifuri", ocsp=answered_by(named, a), crl=None), "cert-status-unknown")
+    came_up(world(a, b, revocation="relaxed", ocsp=answered_by(named, a), crl=None))
+
+
+def test_where_a_delegate_may_not_be_believed_the_list_of_the_peer_is_fetched() -> None:
+    a, b = site("site-a", ocsp_at(OCSP), crl_at(CRL)), site("site-b")
+    _, judge = came_up(world(a, b, revocation="strict", ocsp=answered_by(delegate(), a), crl=crl()))
+    assert judge.asked == [OCSP, CRL]
+
+
+@pytest.mark.parametrize("revoked", [False, True])
+def test_a_responder_that_the_ca_itself_signs_for_vouches_for_a_delegate(revoked: bool) -> None:
+    a, b = site("site-a", ocsp_at(OCSP)), site("site-b")
+    above = "http://ca.example/root-ocsp"
+    signer = delegate(ocsp_at(above))
+    made = world(a, b, revocation="strict", ocsp=answered_by(signer, a))
+    judge = both(made)[1]
+    judge.pages[above] = answered_by(root(), signer, revoked=revoked)  # type: ignore[attr-defined]
+    if revoked:
+        refused(made, "cert-status-unknown")
+    else:
+        came_up(made)
+    assert judge.asked == [OCSP, above]  # type: ignore[attr-defined]
+
+
+def test_delegates_that_vouch_for_themselves_and_each_other_are_asked_once_and_not_believed() -> None:
+    a, b = site("site-a", ocsp_at(OCSP)), site("site-b")
+    other = "http://ca.example/ocsp-2"
+    first, second = delegate(ocsp_at(OCSP, other)), delegate(ocsp_at(other))
+    made = world(a, b, revocation="strict", ocsp=either(a, (first, answered_by(second, first))))
+    judge = both(made)[1]
+    judge.pages[other] = answered_by(second, second)  # type: ignore[attr-defined]
+    refused(made, "cert-status-unknown")
+    assert judge.asked == [OCSP, OCSP]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("seed", seeds(40))

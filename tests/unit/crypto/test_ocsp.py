@@ -82,6 +82,14 @@ def test_nobody_else_does(signer):
     unusable(ocsp_answer(REQUEST, LEAF, ROOT, NOW, signer=signer), "neither the CA signed")
 
 
+def test_a_delegate_is_to_be_checked_itself_unless_the_ca_says_otherwise():
+    checked = ROOT.issue("CN=OCSP", extensions=[SIGNING])
+    exempt = ROOT.issue("CN=OCSP", extensions=[SIGNING, (x509.OCSPNoCheck(), False)])
+    assert read(ocsp_answer(REQUEST, LEAF, ROOT, NOW, signer=checked)).delegate == checked.certificate
+    assert read(ocsp_answer(REQUEST, LEAF, ROOT, NOW, signer=exempt)).delegate is None
+    assert read(ocsp_answer(REQUEST, LEAF, ROOT, NOW)).delegate is None
+
+
 def test_a_changed_answer_is_worthless():
     answer = bytearray(ocsp_answer(REQUEST, LEAF, ROOT, NOW))
     answer[-1] ^= 1
