@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from datetime import datetime
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from .redirect import Redirects
 from .tickets import Tickets
 
 if TYPE_CHECKING:
+    from .child import ChildSa
     from .ike_sa import IkeSa
     from .resumption import Held
 
@@ -37,6 +38,7 @@ class Core:
         "_alarms",
         "_by_identities",
         "_by_name",
+        "_by_selectors",
         "_complained",
         "_last_child_id",
         "_last_ike_id",
@@ -60,6 +62,7 @@ class Core:
         "outgoing",
         "random",
         "redirects",
+        "renewals",
         "source_for",
         "tells",
         "tickets",
@@ -109,8 +112,11 @@ class Core:
         self.by_child: dict[int, IkeSa] = {}
         self.by_opening: dict[bytes, IkeSa] = {}
         """Responders by the fingerprint of the request that opened them: its repetitions have no SPI of ours yet."""
+        self.renewals: dict[int, IkeSa] = {}
+        """Those that we reauthenticate, while the new one is on its way."""
         self._by_name: dict[str, set[int]] = {}
         self._by_identities: dict[tuple[Identity, Identity], set[int]] = {}
+        self._by_selectors: dict[tuple[Hashable, Hashable], dict[int, None]] = {}
         self._alarms: list[tuple[float, int]] = []
         self._complained: set[Address] = set()
         self._refusals: dict[bytes, tuple[bytes, ...]] = {}
@@ -193,6 +199,27 @@ class Core:
             self.by_opening.pop(sa.opening, None)
         self.unidentify(sa)
 
+    def place(self, child: ChildSa, sa: IkeSa) -> None:
+        """From now on it is found, by its number and by its selectors, and is ``sa``'s."""
+        self.by_child[child.child_id] = sa
+        self._by_selectors.setdefault(_selectors(child), {})[child.child_id] = None
+
+    def displace(self, child: ChildSa) -> None:
+        """It is gone."""
+        self.by_child.pop(child.child_id, None)
+        key = _selectors(child)
+        alike = self._by_selectors.get(key, {})
+        alike.pop(child.child_id, None)
+        if not alike:
+            self._by_selectors.pop(key, None)
+
+    def children_like(self, child: ChildSa) -> Iterator[tuple[IkeSa, ChildSa]]:
+        """CHILD_SAs with the same selectors and whose they are, oldest first."""
+        for child_id in self._by_selectors.get(_selectors(child), ()):
+            sa = self.by_child[child_id]
+            if (other := sa.children.get(child_id)) is not None:
+                yield sa, other
+
     def connection(self, name: str) -> Connection | None:
         """The connection of that name as it is configured now."""
         return next((c for c in self.connections() if c.name == name), None)
@@ -231,6 +258,12 @@ class Core:
             # Whatever the peer may call itself.
             ids.add(sa.renews.ike_id)
         return [self.by_id[i] for i in sorted(ids) if i != sa.ike_id and self.by_id[i].is_usable]
+
+    def are_between_the_same(self, sa: IkeSa, other: IkeSa) -> bool:
+        """Whether ``other`` is among :meth:`others_between`, without a look at all of these."""
+        if other is sa or not other.is_usable or sa.local_id is None or sa.remote_id is None:
+            return False
+        return other is sa.renews or (other.local_id, other.remote_id) == (sa.local_id, sa.remote_id)
 
     def _belongs(self, sa: IkeSa) -> None:
         if sa.connection is not None:
@@ -272,3 +305,9 @@ class Core:
             sa = self.by_id.get(ike_id)
             if sa is not None and sa.next_timeout() == when:
                 yield sa
+
+
+def _selectors(child: ChildSa) -> tuple[Hashable, Hashable]:
+    """Equal where the selectors are, whatever their order."""
+    local, remote = child.local_ts, child.remote_ts
+    return local if len(local) == 1 else frozenset(local), remote if len(remote) == 1 else frozenset(remote)

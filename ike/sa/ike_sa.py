@@ -624,7 +624,7 @@ class IkeSa:
     def add_child(self, child: ChildSa) -> None:
         """It is in place."""
         self.children[child.child_id] = child
-        self.core.by_child[child.child_id] = self
+        self.core.place(child, self)
 
     def use_outbound(self, child: ChildSa) -> None:
         """From now on traffic goes out on it, unless it still waits to take the place of another one."""
@@ -648,7 +648,7 @@ class IkeSa:
             other = self.core.by_child.get(child.heir) if child.heir is not None else None
             if other is not None and child.heir is not None:
                 other.take_over(other.children[child.heir])
-            self.core.by_child.pop(child_id, None)
+            self.core.displace(child)
             self.core.emit(
                 ChildSaDeleted(self.ike_id, child_id, self.settings.name, child.config.name, reason),
             )

@@ -109,7 +109,7 @@ def begin(sa: IkeSa, now: float) -> None:
         return
     new = _open(sa, now, beside=True)
     if new is not None:
-        new.renews, sa.renewed_by = sa, new
+        _tie(sa, new)
     sa.go_on(now)
 
 
@@ -208,10 +208,17 @@ def carry_over(old: IkeSa, new: IkeSa) -> None:
     """``old`` was rekeyed, and ``new`` goes on in its place."""
     new.opened, new.reauth_at, new.ends_at, new.reopens = old.opened, old.reauth_at, old.ends_at, old.reopens
     old.reauth_at, old.reopens = None, False
-    if old.renewed_by is not None:
-        new.renewed_by, old.renewed_by.renews, old.renewed_by = old.renewed_by, new, None
-    if old.renews is not None:
-        new.renews, old.renews.renewed_by, old.renews = old.renews, new, None
+    renewal, renewed = old.renewed_by, old.renews
+    part(old)
+    if renewal is not None:
+        _tie(new, renewal)
+    if renewed is not None:
+        _tie(renewed, new)
+
+
+def _tie(old: IkeSa, new: IkeSa) -> None:
+    old.renewed_by, new.renews = new, old
+    old.core.renewals[old.ike_id] = old
 
 
 def part(sa: IkeSa) -> None:
@@ -220,8 +227,10 @@ def part(sa: IkeSa) -> None:
     sa.renews = sa.renewed_by = None
     if old is not None:
         old.renewed_by = None
+        sa.core.renewals.pop(old.ike_id, None)
     if new is not None:
         new.renews = None
+        sa.core.renewals.pop(sa.ike_id, None)
 
 
 # The side that answers.
@@ -249,9 +258,11 @@ def make_room(sa: IkeSa, other: IkeSa, now: float) -> None:
 
 def give_way(sa: IkeSa, now: float) -> None:
     """The peer has set up ``sa`` while we wanted to do the same: of two attempts that of who opened first stays."""
-    for other in sa.core.others_between(sa):
+    for other in tuple(sa.core.renewals.values()):
         ours = other.renewed_by
-        if ours is not None and ours is not sa and not other.opened:
+        if ours is None or ours is sa or other.opened:
+            continue
+        if sa.core.are_between_the_same(sa, other):
             part(ours)
             _give_up(ours, now)
 
@@ -272,17 +283,17 @@ def hold_back(sa: IkeSa, child: ChildSa, now: float) -> None:
 
     The peer derives its keys only from the answer that is still to go out.
     """
-    for other in filter(lambda other: is_suspected(sa, other), sa.core.others_between(sa)):
-        for old in other.children.values():
-            if (
-                old.sends
-                and old.is_current
-                and old.heir not in sa.core.by_child
-                and (set(old.local_ts), set(old.remote_ts)) == (set(child.local_ts), set(child.remote_ts))
-            ):
-                old.heir = child.child_id
-                child.takes_over_at = now + LOOK_AGAIN
-                return
+    for other, old in sa.core.children_like(child):
+        if (
+            old.sends
+            and old.is_current
+            and old.heir not in sa.core.by_child
+            and sa.core.are_between_the_same(sa, other)
+            and is_suspected(sa, other)
+        ):
+            old.heir = child.child_id
+            child.takes_over_at = now + LOOK_AGAIN
+            return
 
 
 def look_again(sa: IkeSa, child: ChildSa, now: float) -> None:

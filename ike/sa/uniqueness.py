@@ -35,8 +35,10 @@ def announce(sa: IkeSa) -> list[Payload]:
 def check(sa: IkeSa, request: Message, now: float) -> None:
     """The responder's side. Raises :class:`Refused` where an earlier IKE SA is kept in favour of this one."""
     unique = sa.settings.unique
+    if unique is Unique.NEVER:
+        return
     others = sa.core.others_between(sa)
-    if unique is Unique.NEVER or not others:
+    if not others:
         return
     if request.notify(NotifyType.INITIAL_CONTACT) is not None:
         # The peer says that it knows of no other: there is nobody left to tell. It said so of the time before this IKE
