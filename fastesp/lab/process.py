@@ -107,9 +107,9 @@ class Process:
         return int(found[1]) * 1024 if found else 0
 
     def cpu_seconds(self) -> float:
-        """User and system time that it has used."""
+        """User and system time that it has used, and what it ran and waited for (proc(5): utime to cstime)."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
 
     def signal(self, number: int) -> None:
         """Send a signal to the program alone."""
