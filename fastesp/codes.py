@@ -487,6 +487,11 @@ LOCAL: Mapping[str, Code] = {
         "A gateway redirects clients: who initiated, and said REDIRECT_SUPPORTED in IKE_SA_INIT (RFC 5685).",
         "close the IKE SA instead, and have the peer connect elsewhere",
     ),
+    "redirect-refused": Code(
+        "a redirect to where no other gateway can be",
+        "The name or address is that of this host, of the gateway itself, or of nobody (RFC 5685).",
+        "see which address the name has here; follow_redirects = no in strongswan.conf stays with the first gateway",
+    ),
     "redirect-gateway": Code(
         "no gateway to redirect to", "It is neither an address nor a host name.", "write gateway = 198.51.100.30"
     ),

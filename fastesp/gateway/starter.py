@@ -17,7 +17,7 @@ from fastesp.dataplane.base import Acquire, DataPlaneError
 from ike.config import AddressTemplate, Child, Connection, DeadAction, Mode, StartAction
 from ike.errors import LocalError
 from ike.events import FailureRecord, IkeSaRedirected
-from ike.sa.redirect import address_of
+from ike.sa.redirect import address_of, may_be_a_gateway
 from ike.wire.selectors import Address, TrafficSelector
 
 from .adapter import IkeAdapter
@@ -176,9 +176,7 @@ class Starter:
         address = address_of(event.gateway)
         try:
             found = (address,) if address is not None else await self._resolver.lookup(str(event.gateway))
-            if not found:
-                raise LocalError("no-remote-address", f"{event.gateway}, where the gateway sends us, has no address")
-            local, remote = await self._reachable(connection, found)
+            local, remote = await self._reachable(connection, self._gateways(event, found))
             ike_id = self._adapter.endpoint.initiate(
                 connection.name,
                 child,
@@ -192,6 +190,26 @@ class Starter:
         except LocalError as error:
             failed(self.begin_failed(connection.name, child or "", error))
         self._adapter.poke()
+
+    def _gateways(self, event: IkeSaRedirected, found: Sequence[Address]) -> list[Address]:
+        """Where another gateway may be: a name leads to nowhere that its address would not lead to (RFC 5685)."""
+        if not found:
+            raise LocalError("no-remote-address", f"{event.gateway}, where the gateway sends us, has no address")
+        others = [
+            address
+            for address in found
+            if may_be_a_gateway(address)
+            and address != event.redirected_from
+            and source_for(address, mark=self._mark) != address
+        ]
+        if not others:
+            listed = ", ".join(map(str, found))
+            raise LocalError(
+                "redirect-refused",
+                f"{event.redirected_from} sends us on to {event.gateway}, and no other gateway can be at {listed}",
+                hint="see which address the name has here, and what the gateway is told to send its clients to",
+            )
+        return others
 
     def rekeyed(self, ike_id: int, new_ike_id: int) -> None:
         """What was being tried goes on in the new IKE SA."""

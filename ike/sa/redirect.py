@@ -113,10 +113,11 @@ def target(notify: NotifyPayload, nonce: bytes | None = None) -> Identity | None
         return None
     gateway = Identity(kind, name)
     address = address_of(gateway)
-    return gateway if address is None or _may_be_a_gateway(address) else None
+    return gateway if address is None or may_be_a_gateway(address) else None
 
 
-def _may_be_a_gateway(address: Address) -> bool:
+def may_be_a_gateway(address: Address) -> bool:
+    """Whether somebody else may be there: no redirect has us speak to ourselves, or to everybody."""
     there = (address.ipv4_mapped if isinstance(address, IPv6Address) else None) or address
     nobody = there.is_unspecified or there.is_multicast or there == BROADCAST
     return not nobody and not there.is_loopback
@@ -194,14 +195,19 @@ def _close(sa: IkeSa, gateway: Identity, children: Sequence[str], exchange: Exch
 def _leave(sa: IkeSa, gateway: Identity, children: Sequence[str], now: float) -> Failure | None:
     """Have the other gateway asked, unless this goes round in circles."""
     name, source = sa.settings.name, sa.path.remote
-    if address_of(gateway) == source or not sa.core.redirects.may_follow(name, now):
-        return Failure(
-            code="redirect-loop",
-            summary=f"{source} sends us on to {gateway}, and connection {name!r} was sent on too often lately",
-            hint="look at the gateways: each sends its clients to another one",
-            offered=(str(gateway),),
-            mismatch=f"{MAX_REDIRECTS} redirects in {LOOP_DETECT_PERIOD:.0f} s",
-            keys=("remote_addrs",),
-        )
-    sa.core.emit(IkeSaRedirected(sa.ike_id, name, gateway, source, tuple(children)))
-    return None
+    if address_of(gateway) in (source, sa.path.local):
+        why, mismatch = "that is where we asked, or this host", "no other gateway"
+    elif not sa.core.redirects.may_follow(name, now):
+        why = f"connection {name!r} was sent on too often lately"
+        mismatch = f"{MAX_REDIRECTS} redirects in {LOOP_DETECT_PERIOD:.0f} s"
+    else:
+        sa.core.emit(IkeSaRedirected(sa.ike_id, name, gateway, source, tuple(children)))
+        return None
+    return Failure(
+        code="redirect-loop",
+        summary=f"{source} sends us on to {gateway}, and {why}",
+        hint="look at the gateways: each sends its clients to another one",
+        offered=(str(gateway),),
+        mismatch=mismatch,
+        keys=("remote_addrs",),
+    )

@@ -247,8 +247,9 @@ def test_gateways_that_send_a_client_round_lose_it_after_five_times() -> None:
     assert len(client.established()) == 1
 
 
-def test_a_gateway_that_sends_to_itself_is_no_gateway() -> None:
-    world, client, *_ = three(answers_with(redirect.named(Identity.of_address(B)) + b"%"))
+@pytest.mark.parametrize("to", [A, B])
+def test_a_gateway_that_sends_to_itself_or_to_ourselves_is_no_gateway(to: IPv4Address) -> None:
+    world, client, *_ = three(answers_with(redirect.named(Identity.of_address(to)) + b"%"))
     world.initiate(client)
     go(world, 10)
     assert client.failure.code == "redirect-loop"
