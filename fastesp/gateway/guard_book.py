@@ -179,7 +179,7 @@ class GuardBook:
             (found.come if wanted else found.gone).setdefault(wish.shape, []).append(wish.element)
         self._touched = {}
         if changed:
-            rules = [*self._shapes, *(wish for wish in self._told if isinstance(wish, Rule))]
+            rules: list[Shape | Rule] = [*self._shapes, *(wish for wish in self._told if isinstance(wish, Rule))]
             found.rules = [(rule.match, rule.place.tier) for rule in sorted(rules, key=lambda rule: rule.order)]
         return found
 
