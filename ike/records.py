@@ -6,7 +6,7 @@ Both become a :class:`FailureRecord` here, where the line to change is looked up
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -58,6 +58,21 @@ KEYS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+MOST_TRIED = 32
+"""Connections of which a record says why they lost."""
+MOST_LINES = 32
+MOST_TEXT = 1000
+"""Characters of one text: what a peer chose to say fills neither memory nor log."""
+
+
+def note_lost(lost: list[AttemptLost], connection: str, why: str) -> None:
+    """One more that lost; beyond the first ones, which are the closest, it is only said that there are more."""
+    if len(lost) < MOST_TRIED:
+        lost.append(AttemptLost(connection, why))
+    elif len(lost) == MOST_TRIED:
+        lost.append(AttemptLost(connection, "and more lost likewise"))
+
+
 def failure_of(error: IkeError) -> Failure:
     """The failure behind an exception."""
     if isinstance(error, Refused):
@@ -84,24 +99,34 @@ def place(connection: Connection | None, keys: tuple[str, ...]) -> str:
     return f"{where}: connections.{connection.name}.{keys[0]}" if where else f"connections.{connection.name}.{keys[0]}"
 
 
+def _short(text: str) -> str:
+    return text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]}... ({len(text)} characters)"
+
+
+def _few(texts: Iterable[str]) -> tuple[str, ...]:
+    found = tuple(texts)
+    more = (f"... and {len(found) - MOST_LINES} more",) if len(found) > MOST_LINES else ()
+    return (*map(_short, found[:MOST_LINES]), *more)
+
+
 def record(sa: IkeSa, failure: Failure, exchange: str) -> FailureRecord:
     """The record of a failure in an exchange of ``sa``."""
     connection = sa.connection
     return FailureRecord(
         code=failure.code,
-        summary=failure.summary,
+        summary=_short(failure.summary),
         exchange=exchange,
         role="initiator" if sa.initiator else "responder",
         peer=f"{sa.path.remote}[{sa.path.remote_port}]",
         connection=connection.name if connection is not None else "",
         child=failure.child,
-        local_id=str(sa.local_id) if sa.local_id is not None else "",
-        remote_id=str(sa.remote_id) if sa.remote_id is not None else "",
-        offered=failure.offered,
-        allowed=failure.allowed,
-        mismatch=failure.mismatch,
-        tried=failure.tried,
+        local_id=_short(str(sa.local_id)) if sa.local_id is not None else "",
+        remote_id=_short(str(sa.remote_id)) if sa.remote_id is not None else "",
+        offered=_few(failure.offered),
+        allowed=_few(failure.allowed),
+        mismatch=_short(failure.mismatch),
+        tried=tuple(AttemptLost(lost.connection, _short(lost.why)) for lost in failure.tried[: MOST_TRIED + 1]),
         change=failure.where or place(connection, failure.keys),
-        hint=failure.hint,
-        fields=dict(failure.fields or {}),
+        hint=_short(failure.hint),
+        fields={name: _short(value) for name, value in (failure.fields or {}).items()},
     )

@@ -13,7 +13,7 @@ from ..crypto.proposal import Mismatch, ProposalSpec, default_ike
 from ..crypto.secret import Secret
 from ..errors import LocalError, PeerError
 from ..events import AttemptLost, Path
-from ..records import Failure, Refused, place
+from ..records import MOST_TRIED, Failure, Refused, note_lost, place
 from ..wire.constants import ExchangeType, NotifyType, SignatureHash
 from ..wire.message import Message
 from ..wire.payloads import KePayload, NoncePayload, NotifyPayload, Payload, SaPayload, Transform
@@ -149,16 +149,17 @@ def _answered_abilities(sa: IkeSa, connection: Connection) -> list[Payload]:
 
 
 def _nobody_for(everybody: Sequence[Connection], path: Path) -> Failure:
-    tried = tuple(
-        AttemptLost(c.name, f"local_addrs or remote_addrs do not fit {path.local}...{path.remote}") for c in everybody
-    )
+    tried: list[AttemptLost] = []
+    why = f"local_addrs or remote_addrs do not fit {path.local}...{path.remote}"
+    for connection in everybody[: MOST_TRIED + 1]:
+        note_lost(tried, connection.name, why)
     return Failure(
         code="no-connection-for-address",
         summary=f"no connection is for a peer at {path.remote} that calls us {path.local}",
         hint=f"add {path.remote} to remote_addrs of the connection that is meant, and {path.local} to its local_addrs",
         offered=(f"{path.local}...{path.remote}",),
         mismatch="addresses",
-        tried=tried,
+        tried=tuple(tried),
     )
 
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from ..config import AddressTemplate, AuthRound, Connection
 from ..credentials import Credentials
 from ..crypto import proposal as proposals
-from ..crypto.proposal import Mismatch, Selection
+from ..crypto.proposal import Mismatch, ProposalSpec, Selection
 from ..events import AttemptLost, Path
+from ..records import note_lost
 from ..wire.constants import IdType, ProtocolId
 from ..wire.identity import Identity
 from ..wire.payloads import Proposal
@@ -46,15 +47,22 @@ def by_proposals(
     left: list[Connection] = []
     lost: list[AttemptLost] = []
     first: Mismatch | None = None
+    # Hundreds of connections mostly allow the same.
+    known: dict[tuple[ProposalSpec, ...], Selection | Mismatch] = {}
     for connection in candidates:
-        wanted = offered if chosen is None else (chosen.proposal,)
-        found = proposals.select(wanted, connection.proposals, protocol=ProtocolId.IKE, with_ke=True)
+        found = known.get(connection.proposals)
+        if found is None:
+            wanted = offered if chosen is None else (chosen.proposal,)
+            found = proposals.select(wanted, connection.proposals, protocol=ProtocolId.IKE, with_ke=True)
+            known[connection.proposals] = found
         if isinstance(found, Selection):
-            chosen = chosen or found
+            if chosen is None:
+                chosen = found
+                known.clear()
             left.append(connection)
         else:
             first = first or found
-            lost.append(AttemptLost(connection.name, str(found)))
+            note_lost(lost, connection.name, str(found))
     return chosen, left, lost, first
 
 
@@ -106,13 +114,13 @@ def by_identities(
         if wanted_local is not None and number < max(1, len(connection.local)):
             local_score = max(ours.match_score(wanted_local), wanted_local.match_score(ours))
         if not remote_score:
-            lost.append(AttemptLost(connection.name, f"remote.id is {expected.id}, the peer is {remote}"))
+            note_lost(lost, connection.name, f"remote.id is {expected.id}, the peer is {remote}")
             keys.append("remote.id")
         elif not local_score:
-            lost.append(AttemptLost(connection.name, f"local.id is {ours}, the peer wants {wanted_local}"))
+            note_lost(lost, connection.name, f"local.id is {ours}, the peer wants {wanted_local}")
             keys.append("local.id")
         elif not method_allowed(expected, method):
-            lost.append(AttemptLost(connection.name, f"remote.auth is {expected.auth}, the peer uses {method}"))
+            note_lost(lost, connection.name, f"remote.auth is {expected.auth}, the peer uses {method}")
             keys.append("remote.auth")
         else:
             scored.append(((local_score, remote_score), connection))

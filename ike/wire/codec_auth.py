@@ -19,6 +19,8 @@ from .payloads import (
 
 MIN_NONCE = 16
 MAX_NONCE = 256
+MAX_IDENTITY = 4096
+"""Bytes of an identity; the longest distinguished names have a few hundred."""
 SHA1_LENGTH = 20
 EAP_HEADER = 4
 
@@ -72,6 +74,8 @@ def pull_id_r(cursor: Cursor) -> IdPayload:
 def _pull_id(cursor: Cursor, kind: PayloadType) -> IdPayload:
     id_type = cursor.u8()
     cursor.take(3)
+    if cursor.remaining > MAX_IDENTITY:
+        cursor.refuse(f"an identity of {cursor.remaining} bytes; at most {MAX_IDENTITY}")
     return IdPayload(kind, id_type, cursor.rest())
 
 

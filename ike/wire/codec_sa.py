@@ -9,6 +9,9 @@ from .payloads import Proposal, SaPayload, Transform
 MAX_PROPOSALS = 128
 """Far above what any peer sends; an offer beyond it is an attempt to keep us busy."""
 
+MAX_TRANSFORMS = 1024
+"""In all proposals together: each is held against each of ours, before anybody knows who asks."""
+
 KEY_LENGTH_ATTRIBUTE = 14
 FIXED_FORMAT = 0x8000
 MORE_PROPOSALS = 2
@@ -20,12 +23,16 @@ TRANSFORM_HEADER = 8
 def pull_sa(cursor: Cursor) -> SaPayload:
     """An SA payload's body (RFC 7296 section 3.3)."""
     proposals: list[Proposal] = []
+    transforms = 0
     more = True
     while more:
         if len(proposals) == MAX_PROPOSALS:
             cursor.refuse(f"more than {MAX_PROPOSALS} proposals")
         proposal, more = _pull_proposal(cursor)
         proposals.append(proposal)
+        transforms += len(proposal.transforms)
+        if transforms > MAX_TRANSFORMS:
+            cursor.refuse(f"more than {MAX_TRANSFORMS} transforms")
     cursor.finish()
     return SaPayload(tuple(proposals))
 

@@ -69,7 +69,13 @@ class TrafficSelector:
 
     def contains(self, other: TrafficSelector) -> bool:
         """Whether ``other`` lies wholly inside this selector."""
-        return self.intersection(other) == other
+        if self.version != other.version or self.protocol not in (ANY_PROTOCOL, other.protocol):
+            return False
+        if other.is_opaque or self.is_opaque:
+            ports = other.is_opaque and (self.is_opaque or self.any_port)
+        else:
+            ports = self.start_port <= other.start_port and other.end_port <= self.end_port
+        return ports and int(self.start) <= int(other.start) and int(other.end) <= int(self.end)
 
     def networks(self) -> tuple[Network, ...]:
         """The fewest prefixes that cover the address range exactly."""
@@ -92,16 +98,24 @@ class TrafficSelector:
         return f"{text}[{protocol}/{port}]"
 
 
+MOST_SELECTORS = 255
+"""In one payload (RFC 7296 section 3.13)."""
+
+
 def narrow(offered: tuple[TrafficSelector, ...], allowed: tuple[TrafficSelector, ...]) -> tuple[TrafficSelector, ...]:
     """The subset of ``offered`` that ``allowed`` covers, in the offer's order, without repeats (RFC 7296 section 2.9).
 
-    Empty where nothing is common: the caller answers TS_UNACCEPTABLE.
+    Empty where nothing is common: the caller answers TS_UNACCEPTABLE. At most :data:`MOST_SELECTORS`: ranges that cross
+    have more in common than an answer can hold.
     """
     out: list[TrafficSelector] = []
     for theirs in offered:
         for ours in allowed:
             common = theirs.intersection(ours)
-            if common is not None and not any(have.contains(common) for have in out):
-                out = [have for have in out if not common.contains(have)]
-                out.append(common)
+            if common is None or any(have.contains(common) for have in out):
+                continue
+            out = [have for have in out if not common.contains(have)]
+            if len(out) == MOST_SELECTORS:
+                return tuple(out)
+            out.append(common)
     return tuple(out)
