@@ -1,7 +1,8 @@
 """Fetches what certificates point to: CRLs, OCSP answers, certificates by URL. Bounded in size, time and number.
 
 1. Whether the place may be asked at all, by who chose it. 2. Connected to one of its addresses. 3. One request by
-HTTP/1.1. 4. The header, then a body of known or unknown length, never more than the limit. 5. Redirected a few times.
+HTTP/1.1, over TLS to whom this host trusts. 4. The header, then a body of known or unknown length, never more than the
+limit. 5. Redirected a few times.
 Nothing here waits for anything but its own answer.
 """
 
@@ -93,6 +94,8 @@ class Fetcher:
             why = f"no answer within {TIMEOUT:g} s"
         except FetchError as error:
             why = str(error)
+        except ssl.SSLCertVerificationError as error:
+            why = f"the server's certificate is not good: {error.verify_message}"
         except (OSError, http.client.HTTPException, ValueError, EOFError) as error:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
         result = f"{len(data)} bytes" if data is not None else why
