@@ -52,7 +52,8 @@ class Timing:
     multiple_authentication: bool = True
     """Whether there may be several rounds of authentication (RFC 4739)."""
     max_children: int = 1024
-    """CHILD_SAs of one IKE SA; one more is refused with NO_ADDITIONAL_SAS."""
+    """CHILD_SAs of one IKE SA; one more is refused with NO_ADDITIONAL_SAS. Twice as many are allowed while they are
+    replaced."""
 
     lookup_timeout: float = 10.0
     """So long a message waits for what is looked up elsewhere (CRL, OCSP, a certificate by its URL); then it is judged

@@ -229,6 +229,7 @@ def choose(sa: IkeSa, message: Message, *, with_ke: bool, only: Child | None = N
         protocol = ProtocolId.AH if config.ah_proposals else ProtocolId.ESP
         found = proposals.select(offered.proposals, config.proposals, protocol=protocol, with_ke=with_ke)
         if isinstance(found, Selection):
+            _check_spi(found)
             direct = asks_transport and config.mode is Mode.TRANSPORT
             shared = only is None and resources.announced(config, message)
             return Draft(
@@ -354,8 +355,7 @@ def confirm(sa: IkeSa, made: Offer, message: Message) -> Draft:
     if chosen is None or ours is None or theirs is None:
         raise PeerError("invalid-syntax", "the peer's answer lacks SA, TSi or TSr", notify=NotifyType.INVALID_SYNTAX)
     selection = proposals.confirm(chosen.proposals, made.proposals)
-    if len(selection.proposal.spi) != 4 or selection.proposal.spi < b"\x00\x00\x01\x00":
-        raise PeerError("bad-spi", "the peer's SPI is no SPI (RFC 4303 section 2.1)", notify=NotifyType.INVALID_SYNTAX)
+    _check_spi(selection)
     direct = message.notify(NotifyType.USE_TRANSPORT_MODE) is not None
     hosts = transport.translation(sa, ours.selectors, theirs.selectors) if direct else transport.NONE
     here, there = hosts.here(ours.selectors, theirs.selectors)
@@ -386,6 +386,13 @@ def confirm(sa: IkeSa, made: Offer, message: Message) -> Draft:
         shared=resources.announced(config, message),
         resource=made.resource,
     )
+
+
+def _check_spi(selection: Selection) -> None:
+    """The peer's: four bytes, and none of those that are reserved."""
+    spi = selection.proposal.spi
+    if len(spi) != 4 or spi < b"\x00\x00\x01\x00":
+        raise PeerError("bad-spi", "the peer's SPI is no SPI (RFC 4303 section 2.1)", notify=NotifyType.INVALID_SYNTAX)
 
 
 def refusal_of(config: Child, made: Offer | None, notify: int, where: str) -> Failure:

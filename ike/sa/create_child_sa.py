@@ -213,6 +213,9 @@ def answer_rekey(sa: IkeSa, turn: Turn) -> list[Payload]:
     if old.state in (ChildState.DELETING, ChildState.REKEYED):
         # About to go, or replaced already (RFC 7296 section 2.25.1).
         return put_off(sa, turn)
+    if len(sa.children) >= 2 * sa.core.timing.max_children:
+        # Who replaces all of them at once deletes the old ones first.
+        return [NotifyPayload(NotifyType.NO_ADDITIONAL_SAS)]
     agreed, payloads = _agree(sa, turn, old)
     if not agreed.methods_left:
         _put_in_place(sa, old, agreed, (), turn.now)

@@ -7,17 +7,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
+import pytest
 from support.peers import A, B, Path, Peer, World, both, net, psk_pair
 
 from ike.config import AddressTemplate, AuthRound, Fragmentation
 from ike.crypto.proposal import default_ike
-from ike.wire.constants import ExchangeType, HeaderFlag, IdType, PayloadType, ProtocolId
+from ike.timing import Timing
+from ike.wire.constants import ExchangeType, HeaderFlag, IdType, NotifyType, PayloadType, ProtocolId
 from ike.wire.header import Header, push_header
 from ike.wire.identity import Identity
 from ike.wire.message import pull_message, pull_payloads, push_message, push_payloads
 from ike.wire.payloads import (
     KePayload,
     NoncePayload,
+    NotifyPayload,
     Payload,
     Proposal,
     SaPayload,
@@ -91,6 +94,39 @@ def test_selectors_that_cross_are_narrowed_to_as_many_as_an_answer_holds_and_at_
     )
     assert len(answered) == 255
     assert list(b.installed.values())[-1].local_ts == answered
+
+
+LOCAL = [TrafficSelector.of_network(ip_network("10.10.0.0/24"))]
+REMOTE = [TrafficSelector.of_network(ip_network("10.20.0.0/24"))]
+
+
+@pytest.mark.parametrize("spi", [b"", b"\0\0\0\0", b"\0\0\0\xff", b"12345678"])
+def test_an_spi_that_is_none_makes_no_child(spi: bytes) -> None:
+    world, a, b = up()
+    before = dict(b.installed)
+    first, *others = child(0x5000, LOCAL, REMOTE)
+    assert isinstance(first, SaPayload)
+    bad = SaPayload((replace(first.proposals[0], spi=spi),))
+    world.inject(request(a, bad, *others), TO_B_FLOATED)
+    world.run(1)
+    assert b.installed == before
+    assert b.failure.code == "bad-spi"
+    assert [p.notify for p in last_answer(world, a) if isinstance(p, NotifyPayload)] == [NotifyType.INVALID_SYNTAX]
+
+
+def test_a_peer_that_replaces_and_never_deletes_comes_to_an_end() -> None:
+    world = psk_pair(timing=Timing(max_children=3))
+    a, b = both(world)
+    world.initiate(a)
+    world.run(1)
+    spi = next(iter(b.installed.values())).outbound.spi
+    for number in range(0x6000, 0x6010):
+        rekey = NotifyPayload(NotifyType.REKEY_SA, b"", ProtocolId.ESP, spi.to_bytes(4, "big"))
+        world.inject(request(a, rekey, *child(number, LOCAL, REMOTE)), TO_B_FLOATED)
+        world.run(0.1)
+        spi = list(b.installed.values())[-1].outbound.spi
+    assert len(b.installed) == 6
+    assert b.failures == []
 
 
 # Before anybody is authenticated.
