@@ -6,6 +6,7 @@ Everything comes down to :meth:`Starter.initiate`, which finds the two addresses
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections.abc import Callable, Coroutine, Sequence
@@ -36,6 +37,9 @@ HOLD_OFF_FIRST, HOLD_OFF_LAST = 1.0, 30.0
 
 RETRY_AFTER = 2.0
 """Seconds between two of ``keyingtries``."""
+
+TRAP_RETRY = 30.0
+"""Seconds after which a trap is tried again whose peer's name had no address."""
 
 
 @dataclass(slots=True)
@@ -73,16 +77,36 @@ class Starter:
     # What asks for tunnels.
 
     async def loaded(self, names: tuple[str, ...]) -> None:
-        """Do what ``start_action`` says, for connections that are new or have changed."""
-        for name in names:
-            connection = self._registry.get(name)
-            if connection is None:
-                continue
-            for child in connection.children:
-                if child.start_action in (StartAction.TRAP, StartAction.TRAP_START):
-                    await self.install(connection, child)
-                if child.start_action in (StartAction.START, StartAction.TRAP_START) and _negotiable(child):
-                    self.attempt(connection.name, child.name)
+        """Do what ``start_action`` says, for connections that are new or have changed.
+
+        Side by side, because a name server may be slow; what fails becomes a record, and keeps nothing else from it.
+        """
+        connections = [connection for name in names if (connection := self._registry.get(name)) is not None]
+        await asyncio.gather(
+            *(self._begin(connection, child) for connection in connections for child in connection.children)
+        )
+
+    async def _begin(self, connection: Connection, child: Child) -> None:
+        if child.start_action in (StartAction.TRAP, StartAction.TRAP_START):
+            try:
+                await self.install(connection, child)
+            except LocalError as error:
+                self.begin_failed(connection.name, child.name, error)
+                if any(template.name is not None for template in connection.remote_addrs):
+                    self._spawn(self._install_later(connection, child))
+        if child.start_action in (StartAction.START, StartAction.TRAP_START) and _negotiable(child):
+            self.attempt(connection.name, child.name)
+
+    async def _install_later(self, connection: Connection, child: Child) -> None:
+        """Until the peer's name has an address, or the connection is another one."""
+        installed = False
+        while not installed:
+            await asyncio.sleep(TRAP_RETRY)
+            if self._registry.get(connection.name) != connection:
+                return
+            with contextlib.suppress(LocalError):
+                await self.install(connection, child)
+                installed = True
 
     async def install(self, connection: Connection, child: Child) -> None:
         """Put a child's policy in place: a trap, or what passes or is dropped. Raises :class:`LocalError`."""
