@@ -151,7 +151,7 @@ class UserspaceDataPlane:
     def capabilities(self) -> frozenset[str]:
         """Protocols, modes and suites; and which offloads are in use (``udp-gso``, ``tun-tso`` ...)."""
         have = {"esp", "tunnel", "transport", "ipv4", "esn", "udp-encap", "trap", "move", "tfc"} | self._suites
-        if self._suites & {"aes-gmac", *INTEGRITY}:
+        if not self._suites.isdisjoint(INTEGRITY):
             have.add("ah")
         have |= {f"tun-{name}" for name in self._workers.tun_offloads}
         if 6 in self._workers.versions:
@@ -183,7 +183,7 @@ class UserspaceDataPlane:
                 outward.outbound.set_path(slot_out, *_ends(sa.path))
                 if sa.tfc_padding:
                     outward.outbound.reserve(mtu)
-        except (ValueError, LookupError, MemoryError, TypeError, RuntimeError) as error:
+        except (ValueError, LookupError, ArithmeticError, MemoryError, TypeError, RuntimeError) as error:
             raise DataPlaneError(f"{sa.name}: the engine refuses the SA: {error}") from error
         finally:
             if slot_out is None and slot_in is not None:
@@ -268,7 +268,10 @@ class UserspaceDataPlane:
         if child_id in policy.children:
             policy.children.remove(child_id)
         policy.children.append(child_id)
-        self._point(policy, self._traps.get(child.sa.name))
+        try:
+            self._point(policy, self._traps.get(child.sa.name))
+        except MemoryError as error:
+            raise DataPlaneError(f"{child.sa.name}: {error}") from error
 
     def _point(self, policy: _Policy, answered: _Trap | None = None) -> None:
         """Have a policy send on its SAs, in every worker."""
@@ -384,13 +387,17 @@ class UserspaceDataPlane:
         home = self._pairs[len(self._traps) % len(self._pairs)]
         trap = self._traps[policy.name] = _Trap(policy, home, {})
         rank = _rank(policy.priority, policy.action)
-        for pair in self._from(home):
-            waits = policy.action is PolicyAction.TRAP and pair is not home
-            with self._parked(pair.outbound):
-                slot = trap.slots[pair.number] = pair.engine.add_policy(
-                    policy.selectors, policy.action, priority=rank, sa=ELSEWHERE + home.number if waits else NO_SLOT
-                )
-                pair.outbound.forget(slot)
+        try:
+            for pair in self._from(home):
+                waits = policy.action is PolicyAction.TRAP and pair is not home
+                with self._parked(pair.outbound):
+                    slot = trap.slots[pair.number] = pair.engine.add_policy(
+                        policy.selectors, policy.action, priority=rank, sa=ELSEWHERE + home.number if waits else NO_SLOT
+                    )
+                    pair.outbound.forget(slot)
+        except MemoryError as error:
+            self.clear_trap(policy.name)
+            raise DataPlaneError(f"{policy.name}: {error}") from error
 
     def clear_trap(self, name: str) -> None:
         """What waits for it is dropped and counted. Unknown names are ignored."""

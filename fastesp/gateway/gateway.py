@@ -170,7 +170,7 @@ class Gateway:
             case ChildSaEstablished():
                 self._on_child_up(event)
             case OutboundReady():
-                self.tunnels.send_on(event.child_id)
+                self._on_outbound(event)
             case ChildSaRekeyed():
                 self._on_child_rekeyed(event)
             case ChildSaDeleted():
@@ -226,7 +226,8 @@ class Gateway:
             return
         try:
             tunnel = self.tunnels.install(event, config)
-        except DataPlaneError as error:
+        except Exception as error:
+            # Whatever it was: the peer believes that it is up.
             self._install_failed(event, error)
             return
         self.starter.established(event.ike_id, name)
@@ -245,6 +246,29 @@ class Gateway:
             self._tell(lambda to: to.child_up(event.ike_id, event.child_id))
             if (record := self.rivals.record(tunnel)) is not None:
                 self.note(event.ike_id, record)
+
+    def _on_outbound(self, event: OutboundReady) -> None:
+        try:
+            self.tunnels.send_on(event.child_id)
+        except Exception as error:
+            tunnel, ike = self.tunnels.get(event.child_id), self.ike_info(event.ike_id)
+            if tunnel is None:
+                raise
+            self._cannot_carry(
+                event.ike_id,
+                event.child_id,
+                error,
+                FailureRecord(
+                    code="install-failed",
+                    summary=f"the data plane cannot send on CHILD_SA {tunnel.config.name}: {_said(error)}",
+                    exchange="none",
+                    role="initiator" if ike is not None and ike.initiator else "responder",
+                    peer=f"{ike.path.remote}[{ike.path.remote_port}]" if ike is not None else "",
+                    connection=tunnel.connection,
+                    child=tunnel.config.name,
+                    hint="fastesp doctor shows what this machine can do",
+                ),
+            )
 
     def _on_child_rekeyed(self, event: ChildSaRekeyed) -> None:
         self.tunnels.replace(event.old_id, event.new_id)
@@ -339,11 +363,10 @@ class Gateway:
         connection = self.registry.get(event.connection)
         return connection.child(event.child) if connection is not None else None
 
-    def _install_failed(self, event: ChildSaEstablished, error: DataPlaneError) -> None:
-        """What was agreed on cannot be carried: close it again, and say why."""
+    def _install_failed(self, event: ChildSaEstablished, error: Exception) -> None:
         record = FailureRecord(
             code="install-failed",
-            summary=f"the data plane cannot take CHILD_SA {event.child}: {error}",
+            summary=f"the data plane cannot take CHILD_SA {event.child}: {_said(error)}",
             exchange="none",
             role="initiator" if event.initiator else "responder",
             peer=f"{event.path.remote}[{event.path.remote_port}]",
@@ -351,10 +374,16 @@ class Gateway:
             child=event.child,
             hint="fastesp doctor shows what this machine can do",
         )
-        self._on_failure(NegotiationFailed(event.ike_id, record))
-        self._heard(NegotiationFailed(event.ike_id, record))
+        self._cannot_carry(event.ike_id, event.child_id, error, record)
+
+    def _cannot_carry(self, ike_id: int, child_id: int, error: Exception, record: FailureRecord) -> None:
+        """What was agreed on cannot be carried: close it again, and say why."""
+        if not isinstance(error, DataPlaneError):
+            logger.error("internal error with CHILD_SA %s", record.child, exc_info=error)
+        self._on_failure(NegotiationFailed(ike_id, record))
+        self._heard(NegotiationFailed(ike_id, record))
         try:
-            self.endpoint.terminate_child(event.child_id, self.adapter.clock())
+            self.endpoint.terminate_child(child_id, self.adapter.clock())
         except LocalError as gone:
             logger.info("%s", gone)
 
@@ -441,6 +470,10 @@ class Gateway:
         """When the data plane last received on a CHILD_SA, by the adapter's clock; 0.0: never."""
         counters = self.tunnels.counters(child_id)
         return counters.last_in if counters is not None else 0.0
+
+
+def _said(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 async def _nothing_to_reload() -> list[str]:

@@ -173,10 +173,13 @@ class Tunnels:
     def replace(self, old_id: int, new_id: int) -> None:
         """A newer SA takes over: the old one sends until that one does (RFC 7296 section 2.8), and receives on."""
         new = self._tunnels.get(new_id)
-        if new is not None and not new.sending:
-            self._replaced[new_id] = old_id
-        else:
+        if new is None:
+            # It could not be installed: the old one sends for as long as it is there.
+            return
+        if new.sending:
             self._retire(old_id)
+        else:
+            self._replaced[new_id] = old_id
 
     def _retire(self, child_id: int) -> None:
         if (tunnel := self._tunnels.get(child_id)) is not None and tunnel.sending:
