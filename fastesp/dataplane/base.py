@@ -98,7 +98,7 @@ class OuterPath:
 
 @dataclass(frozen=True, slots=True)
 class SaHalf:
-    """One direction. ``encryption_key`` ends with the salt where the algorithm has one."""
+    """One direction. ``encryption_key`` (AES-GMAC in AH: ``integrity_key``) ends with the salt where there is one."""
 
     spi: int
     suite: Suite

@@ -39,7 +39,9 @@ def tcp_mss(sa: ChildSa, mtu: int) -> int:
 
 def _ah_length(sa: ChildSa) -> int:
     unit = AH_UNIT[sa.path.remote.version]
-    return (AH_HEADER + _icv(sa.outbound.suite) + unit - 1) // unit * unit
+    row = INTEGRITY.get(sa.outbound.suite.integrity)
+    length = AH_HEADER + (row.iv + row.icv if row is not None else 0)
+    return (length + unit - 1) // unit * unit
 
 
 def _longest_in_esp(sa: ChildSa, room: int) -> int:

@@ -19,6 +19,9 @@ cdef enum:
 
     AUTH_NONE = 0
     AUTH_HMAC_SHA1_96 = 2
+    AUTH_AES_128_GMAC = 9
+    AUTH_AES_192_GMAC = 10
+    AUTH_AES_256_GMAC = 11
     AUTH_HMAC_SHA2_256_128 = 12
     AUTH_HMAC_SHA2_384_192 = 13
     AUTH_HMAC_SHA2_512_256 = 14
@@ -50,7 +53,7 @@ cdef struct request_t:
     uint16_t integrity      # AUTH_*
     const uint8_t* key      # cipher key with its salt behind it
     uint32_t key_length
-    const uint8_t* integrity_key
+    const uint8_t* integrity_key    # AES-GMAC (AH): with its salt behind it
     uint32_t integrity_key_length
     bint sealing
     bint esn

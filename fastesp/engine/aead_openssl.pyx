@@ -3,7 +3,7 @@
 1. At import every algorithm is fetched once (`EVP_CIPHER_fetch` costs more than sealing a packet).
 2. `create` sets the key once for an SA and direction.
 3. Per packet only the IV changes: `seal_gcm` / `open_gcm`, `seal_aead` / `open_aead` for ChaCha20-Poly1305, `seal_gmac`
-   / `open_gmac` where nothing is ciphered, `seal_mac` / `open_mac` for a cipher or none beside an HMAC (AH too).
+   / `open_gmac` where nothing is ciphered (AH too), `seal_mac` / `open_mac` for a cipher or none beside an HMAC (AH too).
 """
 
 from cpython.pycapsule cimport PyCapsule_New
@@ -21,6 +21,7 @@ cdef struct context_t:
     uint8_t salt[4]
     uint8_t icv_length
     uint8_t esn
+    uint8_t ah                  # GMAC: what is covered begins with the outer IP header
     uint8_t counter_mode
     uint8_t turns               # GCM: the IV is turned on, not set anew (see there)
     uint8_t tag[16]
@@ -69,11 +70,16 @@ cdef bint create(void* state, const request_t* request, crypt_t* crypt) noexcept
     if context == NULL:
         return False
     context.esn = request.esn
+    context.ah = request.ah
     crypt.context = context
     crypt.destroy = destroy
     crypt.lines = 1
-    if request.ah or request.integrity != AUTH_NONE:
+    if request.ah and AUTH_AES_128_GMAC <= request.integrity <= AUTH_AES_256_GMAC:
+        made = create_gmac(context, request.integrity_key, request.integrity_key_length, request.sealing, crypt)
+    elif request.ah or request.integrity != AUTH_NONE:
         made = create_mac(context, request, crypt)
+    elif request.encryption == ENCR_NULL_AUTH_AES_GMAC:
+        made = create_gmac(context, request.key, request.key_length, request.sealing, crypt)
     else:
         made = create_aead(context, request, crypt)
     if not made:
@@ -92,41 +98,56 @@ cdef void destroy(void* opaque) noexcept nogil:
 
 
 cdef bint create_aead(context_t* context, const request_t* request, crypt_t* crypt) noexcept nogil:
-    cdef uint32_t bits = (request.key_length - 4) * 8
-    cdef const EVP_CIPHER* cipher
-    cdef bint encrypting = request.sealing
-    if request.key_length < 20 or request.key_length > 36:
-        return False
+    cdef const EVP_CIPHER* cipher = CHACHA
+    if request.encryption != ENCR_CHACHA20_POLY1305:
+        cipher = gcm_cipher(request.key_length)
     context.icv_length = 16
-    if request.encryption == ENCR_CHACHA20_POLY1305:
-        cipher = CHACHA
-    else:
-        cipher = GCM[bits // 64 - 2]
-        if request.encryption == ENCR_AES_GCM_8:
-            context.icv_length = 8
-        elif request.encryption == ENCR_AES_GCM_12:
-            context.icv_length = 12
-        elif request.encryption != ENCR_AES_GCM_16 and request.encryption != ENCR_NULL_AUTH_AES_GMAC:
-            return False
-    if request.encryption == ENCR_NULL_AUTH_AES_GMAC:
-        # Both directions compute the ICV as the sender does.
-        encrypting = True
-        crypt.run = seal_gmac if request.sealing else open_gmac
-    else:
-        crypt.run = seal_aead if request.sealing else open_aead
-    memcpy(context.salt, request.key + request.key_length - 4, 4)
+    if request.encryption == ENCR_AES_GCM_8:
+        context.icv_length = 8
+    elif request.encryption == ENCR_AES_GCM_12:
+        context.icv_length = 12
+    elif request.encryption != ENCR_AES_GCM_16 and request.encryption != ENCR_CHACHA20_POLY1305:
+        return False
+    crypt.run = seal_aead if request.sealing else open_aead
+    if not set_key(context, cipher, request.key, request.key_length, request.sealing):
+        return False
+    if cipher != CHACHA and request.sealing:
+        prepare_turns(context, "tlsivgen", crypt, seal_gcm)
+    elif cipher != CHACHA:
+        prepare_turns(context, "tlsivinv", crypt, open_gcm)
+    return True
+
+
+cdef bint create_gmac(
+    context_t* context, const uint8_t* key, uint32_t key_length, bint sealing, crypt_t* crypt
+) noexcept nogil:
+    """Both directions compute the ICV as the sender does."""
+    context.icv_length = 16
+    crypt.run = seal_gmac if sealing else open_gmac
+    return set_key(context, gcm_cipher(key_length), key, key_length, True)
+
+
+cdef const EVP_CIPHER* gcm_cipher(uint32_t key_length) noexcept nogil:
+    """By the length of a key with its salt; NULL where AES has none such."""
+    if key_length != 20 and key_length != 28 and key_length != 36:
+        return NULL
+    return GCM[(key_length - 4) // 8 - 2]
+
+
+cdef bint set_key(
+    context_t* context, const EVP_CIPHER* cipher, const uint8_t* key, uint32_t key_length, bint encrypting
+) noexcept nogil:
+    """Cipher, salt, and where the tag is handed over."""
+    if cipher == NULL or key_length < 4:
+        return False
+    memcpy(context.salt, key + key_length - 4, 4)
     context.tag_param[0] = OSSL_PARAM_construct_octet_string("tag", context.tag, context.icv_length)
     context.tag_param[1] = OSSL_PARAM_construct_end()
     context.cipher = EVP_CIPHER_CTX_new()
-    if context.cipher == NULL:
-        return False
-    if EVP_CipherInit_ex2(context.cipher, cipher, request.key, NULL, encrypting, NULL) != 1:
-        return False
-    if crypt.run == seal_aead and request.encryption != ENCR_CHACHA20_POLY1305:
-        prepare_turns(context, "tlsivgen", crypt, seal_gcm)
-    elif crypt.run == open_aead and request.encryption != ENCR_CHACHA20_POLY1305:
-        prepare_turns(context, "tlsivinv", crypt, open_gcm)
-    return True
+    return (
+        context.cipher != NULL
+        and EVP_CipherInit_ex2(context.cipher, cipher, key, NULL, encrypting, NULL) == 1
+    )
 
 
 cdef void prepare_turns(context_t* context, const char* turn, crypt_t* crypt, run_t run) noexcept nogil:
@@ -337,10 +358,17 @@ cdef void open_gcm(job_t* jobs, uint32_t count) noexcept nogil:
 
 
 cdef inline bint gmac_data(const job_t* job, context_t* context) noexcept nogil:
-    """SPI, sequence number, IV and text are all associated data."""
+    """All is associated data: ESP's SPI, sequence number, IV and text; AH's whole packet, then ESN's upper half."""
     cdef uint8_t room[12]
     cdef int written, length
-    cdef const uint8_t* aad = associated(job, context, room, &length)
+    cdef const uint8_t* aad
+    if context.ah:
+        store32(room, job.sequence_high)
+        return (
+            EVP_EncryptUpdate(context.cipher, NULL, &written, job.head, <int>job.length) == 1
+            and (not context.esn or EVP_EncryptUpdate(context.cipher, NULL, &written, room, 4) == 1)
+        )
+    aad = associated(job, context, room, &length)
     return (
         EVP_EncryptUpdate(context.cipher, NULL, &written, aad, length) == 1
         and EVP_EncryptUpdate(

@@ -12,6 +12,7 @@ from libc.string cimport memcpy, memset
 from fastesp.engine.aead cimport ICV_MAX
 from fastesp.engine.hints cimport load16, store16, store32
 from fastesp.engine.ip cimport PROTOCOL_AH, PROTOCOL_HOP_BY_HOP, PROTOCOL_OPTIONS
+from fastesp.engine.sa cimport sa_t
 
 cdef enum:
     AH_FIXED = 12
@@ -21,14 +22,15 @@ cdef enum:
 
 cdef struct ah_t:
     uint32_t at                 # of the AH header, from the outer header on
+    uint32_t icv_at             # of the ICV: behind the fixed part, and AES-GMAC's IV (RFC 4543 section 4)
     uint8_t icv[ICV_MAX]
     uint8_t outer[OUTER_MAX]
 
 
-cdef inline uint32_t ah_length(uint8_t icv_length, uint8_t family) noexcept nogil:
-    """With the ICV, filled up to four bytes over IPv4 and eight over IPv6 (RFC 4302 section 2.2)."""
+cdef inline uint32_t ah_length(const sa_t* sa, uint8_t family) noexcept nogil:
+    """With IV and ICV, filled up to four bytes over IPv4 and eight over IPv6 (RFC 4302 section 2.2)."""
     cdef uint32_t unit = 4 if family == 4 else 8
-    return (AH_FIXED + icv_length + unit - 1) & ~(unit - 1)
+    return (AH_FIXED + sa.iv_length + sa.icv_length + unit - 1) & ~(unit - 1)
 
 
 cdef inline void ah_write(
@@ -72,12 +74,13 @@ cdef inline bint ah_find(const uint8_t* p, uint32_t length, uint32_t* at, uint32
     return at[0] + AH_FIXED <= total[0] <= length and at[0] <= OUTER_MAX
 
 
-cdef inline void ah_conceal(uint8_t* p, ah_t* ah, uint32_t at, uint8_t icv_length) noexcept nogil:
+cdef inline void ah_conceal(uint8_t* p, ah_t* ah, uint32_t at, const sa_t* sa) noexcept nogil:
     """Everything it touches was bounded by `ah_find`, or written here."""
     ah.at = at
+    ah.icv_at = at + AH_FIXED + sa.iv_length
     memcpy(ah.outer, p, at)
-    memcpy(ah.icv, p + at + AH_FIXED, icv_length)
-    memset(p + at + AH_FIXED, 0, icv_length)
+    memcpy(ah.icv, p + ah.icv_at, sa.icv_length)
+    memset(p + ah.icv_at, 0, sa.icv_length)
     if p[0] >> 4 == 4:
         p[1] = 0
         store16(p + 6, 0)

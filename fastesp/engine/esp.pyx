@@ -338,7 +338,7 @@ cdef inline uint32_t sealed(
         p.offset = <uint32_t>(jobs[i].head - batch.region)
         if sa.flags & SA_AH:
             ah_restore(jobs[i].head, &ah[i])
-            memcpy(jobs[i].head + ah[i].at + AH_FIXED, ah[i].icv, sa.icv_length)
+            memcpy(jobs[i].head + ah[i].icv_at, ah[i].icv, sa.icv_length)
             p.length = jobs[i].length
             p.family = jobs[i].head[0] >> 4
             p.flags |= FLAG_OUTER
@@ -483,7 +483,7 @@ cdef inline int admit_ah(Batch batch, work_t* w, job_t* job, ah_t* ah) noexcept 
     cdef uint8_t* outer = batch.region + w.packet.offset
     cdef uint8_t* header
     cdef uint32_t at, total
-    cdef uint32_t length = ah_length(sa.icv_length, outer[0] >> 4)
+    cdef uint32_t length = ah_length(sa, outer[0] >> 4)
     # Found once already when the SPI was read.
     if not ah_find(outer, w.packet.length, &at, &total) or at + length > total:
         return VERDICT_TRUNCATED
@@ -494,10 +494,10 @@ cdef inline int admit_ah(Batch batch, work_t* w, job_t* job, ah_t* ah) noexcept 
         return VERDICT_EXPIRED
     w.sequence = sequence_of(sa, header + 8)
     w.packet.tos = tos_of(outer)
-    ah_conceal(outer, ah, at, sa.icv_length)
+    ah_conceal(outer, ah, at, sa)
     job.context = sa.crypt.context
     job.head = outer
-    job.iv = outer
+    job.iv = header + AH_FIXED
     job.text = outer
     job.length = total
     job.sequence_high = <uint32_t>(w.sequence >> 32)

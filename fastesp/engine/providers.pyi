@@ -18,6 +18,15 @@ class Provider:
         *,
         high: int | None = None,
     ) -> tuple[bytes, bytes]: ...
+    def authenticate(
+        self,
+        suite: Suite,
+        integrity_key: KeyMaterial | Buffer,
+        packet: bytes,
+        iv_at: int,
+        *,
+        high: int | None = None,
+    ) -> bytes | None: ...
     def open(
         self,
         suite: Suite,

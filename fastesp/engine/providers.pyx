@@ -6,7 +6,7 @@ from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 
-from fastesp.engine.aead cimport job_t, request_t
+from fastesp.engine.aead cimport ICV_MAX, job_t, request_t
 from fastesp.engine.openssl cimport OPENSSL_cleanse
 
 from importlib import import_module
@@ -40,6 +40,30 @@ cdef class Provider:
     def seal(self, suite, key, integrity_key, bytes head, bytes iv, bytes text, *, high=None):
         """One job, for known answers: ``text`` sealed, and its ICV. ``high`` is ESN's upper half, None: no ESN."""
         return self.run(suite, key, integrity_key, head, iv, text, None, high)
+
+    def authenticate(self, suite, integrity_key, bytes packet, uint32_t iv_at, *, high=None):
+        """One job of AH, for known answers: the ICV of ``packet``, whose IV, if it has one, begins at ``iv_at``."""
+        cdef bytearray copy = bytearray(packet)
+        cdef uint8_t icv[ICV_MAX]
+        cdef crypt_t crypt
+        cdef job_t job
+        _, integrity = sizes_of(suite.encryption, suite.key_bits, suite.integrity, ah=True)
+        if iv_at + integrity.iv > len(packet):
+            raise ValueError(f"an IV of {integrity.iv} bytes at {iv_at} is beyond a packet of {len(packet)} bytes")
+        make_crypt((self,), suite, KeyCopy(None), KeyCopy(integrity_key), True, high is not None, True, &crypt)
+        try:
+            memset(&job, 0, sizeof(job))
+            job.context = crypt.context
+            job.head = copy
+            job.iv = job.head + iv_at
+            job.text = job.head
+            job.length = <uint32_t>len(packet)
+            job.sequence_high = high or 0
+            job.icv = icv
+            crypt.run(&job, 1)
+            return bytes(icv[:<Py_ssize_t>integrity.icv]) if job.ok else None
+        finally:
+            crypt.destroy(crypt.context)
 
     def open(self, suite, key, integrity_key, bytes head, bytes iv, bytes text, bytes icv, *, high=None):
         """One job, for known answers: ``text`` opened, or None where ``icv`` does not verify."""

@@ -127,10 +127,10 @@ cdef class SaTable:
     ):
         """An SA of these values, ready to be adopted; nothing of the table changes.
 
-        ``key`` ends with the salt where the suite has one. ``epoch`` (outbound, 16 bits) must differ between any two
-        loads of one key: it is the upper part of the IV. ``local`` and ``remote`` are the outer addresses; transport
-        mode and AH need them. ``nat`` (transport mode): a NAT changed the addresses, so that TCP's and UDP's checksums
-        are made anew. Raises :class:`ValueError` that names the value at fault.
+        ``key`` (AES-GMAC in AH: ``integrity_key``) ends with the salt where the suite has one. ``epoch`` (outbound, 16
+        bits) must differ between any two loads of one key: it is the upper part of the IV. ``local`` and ``remote`` are
+        the outer addresses; transport mode and AH need them. ``nat`` (transport mode): a NAT changed the addresses, so
+        that TCP's and UDP's checksums are made anew. Raises :class:`ValueError` that names the value at fault.
         """
         cdef Sa prepared = Sa.__new__(Sa)
         cdef sa_t* sa = &prepared.state
@@ -460,7 +460,7 @@ cdef int set_lifetime(SaTable table, sa_t* sa, object lifetime) except -1:
 cdef int set_suite(SaTable table, sa_t* sa, object suite, KeyCopy key, KeyCopy integrity_key) except -1:
     cdef bint ah = sa.flags & SA_AH != 0
     cipher, integrity = sizes_of(suite.encryption, suite.key_bits, suite.integrity, ah=ah)
-    sa.iv_length = cipher.iv
+    sa.iv_length = integrity.iv if ah else cipher.iv
     sa.icv_length = cipher.icv if integrity is None else integrity.icv
     sa.align = max(4, cipher.block)
     sa.flags |= SA_RANDOM_IV if sa.iv_length == 16 else SA_COUNTER_IV if sa.iv_length == 8 else 0

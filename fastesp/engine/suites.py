@@ -24,11 +24,17 @@ class Encryption:
 
 @dataclass(frozen=True, slots=True)
 class Integrity:
-    """An authentication algorithm. ``key`` and ``icv`` in bytes."""
+    """An authentication algorithm. ``key`` (with its salt, where it has one), ``icv`` and ``iv`` in bytes."""
 
     number: int
     key: int
     icv: int
+    iv: int = 0
+
+    @property
+    def is_for_ah_alone(self) -> bool:
+        """Whether it needs a nonce for each packet: only in AH it has an IV of its own (RFC 4543 section 4)."""
+        return self.iv != 0
 
 
 AES = (128, 192, 256)
@@ -40,7 +46,7 @@ ENCRYPTION: dict[str, Encryption] = {
     "aes-gcm-8": Encryption(18, AES, salt=4, iv=8, icv=8, block=1),  # RFC 4106
     "aes-gcm-12": Encryption(19, AES, salt=4, iv=8, icv=12, block=1),
     "aes-gcm-16": Encryption(20, AES, salt=4, iv=8, icv=16, block=1),
-    "aes-gmac": Encryption(21, AES, salt=4, iv=8, icv=16, block=1),  # RFC 4543: authentication only
+    "aes-gmac": Encryption(21, AES, salt=4, iv=8, icv=16, block=1),  # RFC 4543 section 3: authentication only
     "chacha20-poly1305": Encryption(28, (256,), salt=4, iv=8, icv=16, block=1),  # RFC 7634
 }
 
@@ -49,6 +55,9 @@ INTEGRITY: dict[str, Integrity] = {
     "hmac-sha2-256": Integrity(12, 32, icv=16),  # RFC 4868
     "hmac-sha2-384": Integrity(13, 48, icv=24),
     "hmac-sha2-512": Integrity(14, 64, icv=32),
+    "aes-128-gmac": Integrity(9, 20, icv=16, iv=8),  # RFC 4543 section 4
+    "aes-192-gmac": Integrity(10, 28, icv=16, iv=8),
+    "aes-256-gmac": Integrity(11, 36, icv=16, iv=8),
 }
 
 SUITES: frozenset[str] = frozenset(ENCRYPTION) | frozenset(INTEGRITY)
@@ -76,4 +85,6 @@ def sizes_of(encryption: str, key_bits: int, integrity: str, *, ah: bool) -> tup
     if row is None:
         known = ", ".join(INTEGRITY)
         raise ValueError(f"'{encryption or 'AH'}' needs an integrity algorithm, not '{integrity}' (known: {known})")
+    if row.is_for_ah_alone and not ah:
+        raise ValueError(f"'{integrity}' is for AH alone (RFC 4543 section 5.3): 'aes-gmac' is its sister in ESP")
     return cipher, row

@@ -20,13 +20,23 @@ def usable_suites(provider: str) -> frozenset[str]:
     """The names of :data:`fastesp.engine.SUITES` that ``provider`` (or ``auto``: any) does. :class:`ValueError` as
     :func:`open_providers` has it."""
     opened = open_providers(provider)
-    macs = [name for name in INTEGRITY if any(_seals(one, "null", name) for one in opened)]
+    macs = [name for name in INTEGRITY if any(_authenticates(one, name) for one in opened)]
+    beside = [name for name in macs if not INTEGRITY[name].is_for_ah_alone]
     ciphers = [
         name
         for name, row in ENCRYPTION.items()
-        if any(_seals(one, name, "" if row.is_aead else mac) for one in opened for mac in macs or ("",))
+        if any(_seals(one, name, mac) for one in opened for mac in ([""] if row.is_aead else beside))
     ]
     return frozenset((*macs, *ciphers))
+
+
+def _authenticates(provider: Provider, integrity: str) -> bool:
+    """Whether AH can have it."""
+    key = bytes(INTEGRITY[integrity].key)
+    try:
+        return provider.authenticate(Suite("", 0, integrity), key, HEAD + TEXT, len(HEAD)) is not None
+    except ValueError:
+        return False
 
 
 def _seals(provider: Provider, encryption: str, integrity: str) -> bool:

@@ -9,7 +9,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove, memset
 
 from fastesp.engine.aead cimport job_t
-from fastesp.engine.ah cimport ah_conceal, ah_length, ah_t, ah_write
+from fastesp.engine.ah cimport AH_FIXED, ah_conceal, ah_length, ah_t, ah_write
 from fastesp.engine.batch cimport FLAG_DUMMY, TAILROOM, Batch, packet_t
 from fastesp.engine.checksum cimport ipv4_checksum
 from fastesp.engine.header cimport ip_header_length, write_ip_header
@@ -104,7 +104,7 @@ cdef inline int wrap_ah(Batch batch, work_t* w, job_t* job, ah_t* ah) noexcept n
     cdef sa_t* sa = w.sa
     cdef packet_t* p = w.packet
     cdef uint8_t family = w.flow.family if sa.flags & SA_TRANSPORT else sa.family
-    cdef uint32_t added = ah_length(sa.icv_length, family)
+    cdef uint32_t added = ah_length(sa, family)
     cdef uint8_t* packet = batch.region + p.offset
     cdef uint32_t at, length
     cdef uint8_t* outer
@@ -132,10 +132,12 @@ cdef inline int wrap_ah(Batch batch, work_t* w, job_t* job, ah_t* ah) noexcept n
             sa.flags & SA_COPY_DF != 0 and w.ip.dont_fragment != 0)
         ah_write(outer + at, added, tunnelled(w), sa.spi, <uint32_t>sa.sequence)
     w.sequence = sa.sequence
-    ah_conceal(outer, ah, at, sa.icv_length)
+    job.iv = outer + at + AH_FIXED
+    if sa.flags & SA_COUNTER_IV:
+        store64(job.iv, sa.iv_base | w.sequence)
+    ah_conceal(outer, ah, at, sa)
     job.context = sa.crypt.context
     job.head = outer
-    job.iv = outer
     job.text = outer
     job.length = length
     job.sequence_high = <uint32_t>(w.sequence >> 32)

@@ -38,12 +38,12 @@ ENCRYPTION = {
 
 INTEGRITY = {
     Integ.HMAC_SHA1_96: "hmac-sha1",
-    Integ.AES_128_GMAC: "aes-gmac",
-    Integ.AES_192_GMAC: "aes-gmac",
-    Integ.AES_256_GMAC: "aes-gmac",
     Integ.HMAC_SHA2_256_128: "hmac-sha2-256",
     Integ.HMAC_SHA2_384_192: "hmac-sha2-384",
     Integ.HMAC_SHA2_512_256: "hmac-sha2-512",
+    Integ.AES_128_GMAC: "aes-128-gmac",
+    Integ.AES_192_GMAC: "aes-192-gmac",
+    Integ.AES_256_GMAC: "aes-256-gmac",
 }
 
 PROTOCOLS = {ProtocolId.ESP: SaProtocol.ESP, ProtocolId.AH: SaProtocol.AH}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from support.exchange import datagrams, pings, stream
-from support.sa_cases import CASES, Case
+from support.sa_cases import AH_GMAC, CASES, Case
 from support.sides import Bed, bed
 
 from fastesp.io.sockets import IP_MTU_DISCOVER, PMTUDISC_DONT
@@ -24,7 +24,7 @@ def sides() -> Iterator[Bed]:
         yield made
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", [*CASES, *AH_GMAC], ids=str)
 def test_packets_of_all_sizes_and_tcp_arrive_both_ways(sides: Bed, case: Case) -> None:
     with sides.connected(case):
         for near, far in sides.ends(case):

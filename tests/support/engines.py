@@ -21,9 +21,10 @@ SPI = 0xC0FFEE01
 
 AEADS = ("aes-gcm-8", "aes-gcm-12", "aes-gcm-16", "aes-gmac", "chacha20-poly1305")
 CIPHERS = ("null", "aes-cbc", "aes-ctr")
+HMACS = tuple(name for name, row in INTEGRITY.items() if not row.is_for_ah_alone)
 
 SUITES = [Suite(name, bits) for name in AEADS for bits in ENCRYPTION[name].key_bits] + [
-    Suite(name, bits, integrity) for name in CIPHERS for bits in ENCRYPTION[name].key_bits for integrity in INTEGRITY
+    Suite(name, bits, integrity) for name in CIPHERS for bits in ENCRYPTION[name].key_bits for integrity in HMACS
 ]
 GCM = Suite("aes-gcm-16", 256)
 

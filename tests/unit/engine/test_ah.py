@@ -8,10 +8,10 @@ import pytest
 from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrHopByHop, IPv6ExtHdrRouting, RouterAlert
 from scapy.packet import Raw
-from support.engines import LEFT, LEFT6, RIGHT, RIGHT6, Pair, udp
+from support.engines import HMACS, LEFT, LEFT6, RIGHT, RIGHT6, Pair, udp
 
 from fastesp.dataplane.base import Suite
-from fastesp.engine import INTEGRITY, Verdict
+from fastesp.engine import Verdict
 from fastesp.engine.batch import FLAG_OUTER
 
 ENDS = {4: (LEFT, RIGHT), 6: (LEFT6, RIGHT6)}
@@ -36,7 +36,7 @@ every_case = pytest.mark.parametrize(
     ("integrity", "mode", "family", "esn"),
     [
         (integrity, mode, family, esn)
-        for integrity in INTEGRITY
+        for integrity in HMACS
         for mode in ("tunnel", "transport")
         for family in (4, 6)
         for esn in (False, True)

@@ -28,6 +28,14 @@ PAIRS = {
         Suite("", 0, "hmac-sha1"),
         options={"protocol": 51, "mode": "transport", "local": ip_address(LEFT), "remote": ip_address(RIGHT)},
     ),
+    "ah-gmac-esn": lambda: Pair(Suite("", 0, "aes-256-gmac"), options={"protocol": 51, "esn": True}),
+    "ah-gmac-transport-openssl": lambda: Pair(
+        Suite("", 0, "aes-128-gmac"),
+        provider="openssl",
+        options={"protocol": 51, "mode": "transport", "local": ip_address(LEFT), "remote": ip_address(RIGHT)},
+    ),
+    "chacha": lambda: Pair(Suite("chacha20-poly1305", 256)),
+    "gmac": lambda: Pair(Suite("aes-gmac", 256)),
 }
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from ipaddress import ip_address
 from typing import cast
 
 import pytest
 from support.dataplanes import MemoryDataPlane
 from support.gateways import memory_gateway
 
-from fastesp.dataplane.base import Suite
+from fastesp.dataplane.base import SaProtocol, Suite
 from fastesp.engine import ENCRYPTION, INTEGRITY, SUITES, Engine, available_providers
 from fastesp.engine.usable import usable_suites
 from fastesp.gateway.commands import handlers
@@ -49,6 +50,20 @@ def test_every_key_exchange_that_is_listed_comes_to_a_secret() -> None:
         assert bytes(ours.finish(public)) == bytes(secret)
 
 
+def install(engine: Engine, spi: int, name: str) -> None:
+    """An SA with this algorithm: integrity alone in AH, a cipher with what it needs beside it in ESP."""
+    if name in INTEGRITY:
+        ends = {"local": ip_address("192.0.2.1"), "remote": ip_address("192.0.2.2")}
+        mac_key = bytes(INTEGRITY[name].key)
+        engine.install_outbound(spi, Suite("", 0, name), b"", mac_key, epoch=1, protocol=SaProtocol.AH, **ends)
+        return
+    cipher = ENCRYPTION[name]
+    mac = "" if cipher.is_aead else "hmac-sha2-256"
+    key = bytes(cipher.key_bits[0] // 8 + cipher.salt)
+    mac_key = bytes(INTEGRITY[mac].key) if mac else b""
+    engine.install_outbound(spi, Suite(name, cipher.key_bits[0], mac), key, mac_key, epoch=1)
+
+
 @pytest.mark.parametrize("provider", ["auto", *available_providers()])
 def test_every_suite_that_a_provider_claims_can_be_installed_and_no_other(provider: str) -> None:
     claimed = usable_suites(provider)
@@ -56,15 +71,10 @@ def test_every_suite_that_a_provider_claims_can_be_installed_and_no_other(provid
     engine = Engine(provider=provider, max_sas=64, max_policies=4, flows=4)
     try:
         for spi, name in enumerate(sorted(SUITES - {"null"}), 0x1000):
-            cipher = ENCRYPTION.get(name) or ENCRYPTION["null"]
-            mac = name if name in INTEGRITY else "" if cipher.is_aead else "hmac-sha2-256"
-            suite = Suite(name if name in ENCRYPTION else "null", cipher.key_bits[0], mac)
-            key = bytes(cipher.key_bits[0] // 8 + cipher.salt)
-            mac_key = bytes(INTEGRITY[mac].key) if mac else None
             if name in claimed:
-                engine.install_outbound(spi, suite, key, mac_key, epoch=1)
+                install(engine, spi, name)
             else:
                 with pytest.raises(ValueError, match="no crypto provider in use"):
-                    engine.install_outbound(spi, suite, key, mac_key, epoch=1)
+                    install(engine, spi, name)
     finally:
         engine.close()
