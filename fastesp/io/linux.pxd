@@ -184,10 +184,14 @@ cdef extern from * nogil:
     #define fastesp_load(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
     #define fastesp_store(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
     #define fastesp_swap(p, v) __atomic_exchange_n(p, v, __ATOMIC_ACQ_REL)
+    static inline int fastesp_change(uint64_t* place, uint64_t from, uint64_t to) {
+        return __atomic_compare_exchange_n(place, &from, to, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+    }
     """
     uint64_t load_acquire "fastesp_load"(uint64_t* place)
     void store_release "fastesp_store"(uint64_t* place, uint64_t value)
     uint64_t swap "fastesp_swap"(uint64_t* place, uint64_t value)
+    bint change "fastesp_change"(uint64_t* place, uint64_t was, uint64_t value)
 
 
 # What Debian 12's headers do not name yet: UDP segmentation offload of a TUN (Linux 6.2).

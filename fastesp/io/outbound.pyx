@@ -10,6 +10,8 @@ Only its owner takes an SA's sequence numbers, so that they leave in order and n
 flow on one TUN queue, and from there each way to an owner is one queue: order within a flow stays.
 """
 
+import os
+
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
@@ -76,6 +78,8 @@ cdef class Outbound(Worker):
     def release(self):
         """Try all held packets again: an SA has come up. While parked."""
         self.to_release = self.held.count
+        if self.to_release:
+            os.eventfd_write(self.doorbell, 1)
 
     def forget(self, uint32_t policy):
         """Drop what waits for ``policy``, and ask again for the next packet. While parked. Counts what was dropped."""

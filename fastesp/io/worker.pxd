@@ -13,6 +13,12 @@ cdef enum:
     COMMAND_PARK = 1
     COMMAND_STOP = 2
 
+    # Who may touch what the worker owns.
+    AWAKE = 0
+    ASLEEP = 1          # nobody does
+    BORROWED = 2        # the control plane does, while the worker sleeps
+    WANTED = 3          # and the worker has something to do
+
 
 cdef uint64_t monotonic() noexcept nogil
 cdef int watch(int epoll, int fd, uint64_t index) except -1
@@ -22,6 +28,8 @@ cdef class Worker:
     cdef readonly Engine engine
     cdef Mailbox notes
     cdef uint64_t command       # COMMAND_*
+    cdef uint64_t resting       # AWAKE to WANTED
+    cdef bint borrowed          # parked without its noticing
     cdef int epoll
     cdef int doorbell           # wakes the worker
     cdef int parked             # the worker: I am parked
@@ -43,6 +51,7 @@ cdef class Worker:
     cdef void loop(self) noexcept nogil
     cdef bint attend(self) noexcept nogil
     cdef void wait(self, uint64_t* ready) noexcept nogil
+    cdef void rise(self) noexcept nogil
     cdef void tell_limits(self, bint inbound) noexcept nogil
 
 

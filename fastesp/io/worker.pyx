@@ -2,7 +2,8 @@
 
 Control never touches a table that a worker is using. It parks the worker (``park``): the worker finishes its batch,
 says so and sleeps; until ``resume`` all that the worker owns is the control plane's. An idle worker sleeps in
-epoll_wait without a timeout, unless it was told to poll.
+epoll_wait without a timeout, unless it was told to poll. What belongs to one that sleeps is borrowed without waking it:
+an idle gateway that sets up thousands of SAs would switch threads for nothing, several times for each.
 """
 
 import os
@@ -20,6 +21,7 @@ from fastesp.io.linux cimport (
     EPOLL_CLOEXEC,
     EPOLL_CTL_ADD,
     EPOLLIN,
+    change,
     clock_gettime,
     epoll_create1,
     epoll_ctl,
@@ -28,6 +30,7 @@ from fastesp.io.linux cimport (
     load_acquire,
     read,
     store_release,
+    swap,
     timespec,
     write,
 )
@@ -106,6 +109,9 @@ cdef class Worker:
 
     def park(self):
         """Have the worker finish its batch and sleep. Raises :class:`TimeoutError`."""
+        if change(&self.resting, ASLEEP, BORROWED):
+            self.borrowed = True
+            return
         store_release(&self.command, COMMAND_PARK)
         os.eventfd_write(self.doorbell, 1)
         if not select.select([self.parked], [], [], PARK_SECONDS)[0]:
@@ -114,6 +120,11 @@ cdef class Worker:
 
     def resume(self):
         """Let a parked worker go on."""
+        if self.borrowed:
+            self.borrowed = False
+            if swap(&self.resting, ASLEEP) == WANTED:
+                os.eventfd_write(self.released, 1)
+            return
         store_release(&self.command, COMMAND_RUN)
         os.eventfd_write(self.released, 1)
 
@@ -152,12 +163,22 @@ cdef class Worker:
         cdef int count, i
         cdef uint64_t rings
         self.waits += 1
+        store_release(&self.resting, ASLEEP)
         count = epoll_wait(self.epoll, events, INPUTS_MAX + 1, self.patience)
+        self.rise()
         for i in range(count):
             if events[i].data.u64 < INPUTS_MAX:
                 ready[0] |= <uint64_t> 1 << events[i].data.u64
             else:
                 read(self.doorbell, &rings, 8)
+
+    cdef void rise(self) noexcept nogil:
+        """Own again what was anybody's while we slept, once nobody has borrowed it."""
+        cdef uint64_t got
+        while not change(&self.resting, ASLEEP, AWAKE):
+            if change(&self.resting, BORROWED, WANTED):
+                while read(self.released, &got, 8) != 8:
+                    pass
 
     cdef void tell_limits(self, bint inbound) noexcept nogil:
         """Pass on what the engine says about lifetimes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -440,6 +441,31 @@ def test_idle_costs_nothing(pair: Pair) -> None:
     assert processor_seconds(pair.a) - before <= 0.02
     assert after["out_waits"] == waits["out_waits"]
     assert after["in_waits"] == waits["in_waits"]
+
+
+def test_a_worker_that_sleeps_is_not_woken_for_sas_that_come_and_go(pair: Pair) -> None:
+    pair.connect()
+    before = pair.a.figures()
+    for number in range(2, 52):
+        pair.a.install(pair.wanted(pair.a, number))
+        pair.a.remove(number)
+    after = pair.a.figures()
+    assert after["out_waits"] == before["out_waits"]
+    assert after["in_waits"] == before["in_waits"]
+    pair.a.ping("10.20.0.1", "-I", "10.10.0.1")
+
+
+def test_packets_wait_while_a_sleeper_lends_what_it_owns(pair: Pair) -> None:
+    pair.connect()
+    lending = threading.Thread(target=pair.b.park, args=(0, 0.6))
+    lending.start()
+    time.sleep(0.2)
+    answers = pair.a.ping("10.20.0.1", "-I", "10.10.0.1", "-c", "1", "-W", "3")
+    lending.join()
+    assert float(re.search(r"time=([\d.]+)", answers)[1]) > 200
+    for _ in range(200):
+        pair.b.park(0, 0.0)
+    pair.a.ping("10.20.0.1", "-I", "10.10.0.1")
 
 
 def test_a_port_in_use_is_named_with_the_way_out(pair: Pair) -> None:
