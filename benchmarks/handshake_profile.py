@@ -6,9 +6,11 @@ import cProfile
 import pstats
 import time
 from collections import defaultdict
+from ipaddress import IPv4Network
+from itertools import islice
 from pathlib import PurePath
 
-from benchmarks.memory import INITIATOR, RESPONDER, endpoint, handshake
+from benchmarks.memory import INITIATOR, NET, RESPONDER, endpoint, handshake
 
 ROWS = 14
 
@@ -17,8 +19,8 @@ def table(number: int) -> list[dict[str, object]]:
     """Microseconds a handshake in each module itself, the largest first."""
     responder = endpoint(RESPONDER)
     profiler = cProfile.Profile(time.thread_time)
-    for _ in range(number):
-        handshake(endpoint(INITIATOR), responder, lambda: profiler)
+    for host in islice(NET, number):
+        handshake(endpoint(INITIATOR, IPv4Network(host)), responder, lambda: profiler)
     totals: dict[str, float] = defaultdict(float)
     for (file, _, function), (_, _, own, _, _) in pstats.Stats(profiler).stats.items():  # type: ignore[attr-defined]
         totals[_place(file, function)] += own

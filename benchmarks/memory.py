@@ -23,11 +23,11 @@ IKE, ESP = "aes256gcm16-prfsha384-x25519", "aes256gcm16"
 NET = IPv4Network("10.0.0.0/8")
 
 
-def endpoint(address: IPv4Address) -> Endpoint:
+def endpoint(address: IPv4Address, behind: IPv4Network = NET) -> Endpoint:
     """One side, whose only connection leads to the other."""
     spis = count(0x100)
     remote = RESPONDER if address == INITIATOR else INITIATOR
-    everywhere = (TsTemplate(TrafficSelector(NET[0], NET[-1], 0, 0, 65535)),)
+    own, everywhere = ((TsTemplate(TrafficSelector(net[0], net[-1], 0, 0, 65535)),) for net in (behind, NET))
     connection = Connection(
         name="site",
         local_addrs=(AddressTemplate(address=address),),
@@ -35,7 +35,7 @@ def endpoint(address: IPv4Address) -> Endpoint:
         proposals=(ProposalSpec.parse(IKE, ProtocolId.IKE),),
         local=(AuthRound(auth="psk", id=Identity.of_address(address)),),
         remote=(AuthRound(auth="psk", id=Identity.of_address(remote)),),
-        children=(Child("net", everywhere, everywhere, (ProposalSpec.parse(ESP, ProtocolId.ESP),)),),
+        children=(Child("net", own, everywhere, (ProposalSpec.parse(ESP, ProtocolId.ESP),)),),
         unique=Unique.NEVER,
     )
     store = CredentialStore()
