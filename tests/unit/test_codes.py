@@ -20,7 +20,7 @@ CARRIERS = frozenset(
 
 
 def sources() -> list[Path]:
-    return [p for top in ("ike", "fastesp") for p in sorted((ROOT / top).rglob("*.py")) if p.name != "codes.py"]
+    return [p for top in ("ike", "fastesp") for p in sorted((ROOT / top).rglob("*.py")) if p.parent.name != "codes"]
 
 
 def literals(node: ast.expr) -> Iterator[str]:
