@@ -35,11 +35,12 @@ class Cursor:
 
     def take(self, count: int) -> bytes:
         """The next ``count`` bytes; raises :class:`PeerError` where fewer are left."""
-        if not 0 <= count <= self.remaining:
-            self.refuse(f"{count} bytes expected at offset {self._position}, {self.remaining} left")
         start = self._position
-        self._position = start + count
-        return self._data[start : self._position]
+        end = start + count
+        if count < 0 or end > self._end:
+            self.refuse(f"{count} bytes expected at offset {start}, {self.remaining} left")
+        self._position = end
+        return self._data[start:end]
 
     def rest(self) -> bytes:
         """Everything that is left."""
@@ -51,7 +52,11 @@ class Cursor:
 
     def u8(self) -> int:
         """One byte."""
-        return self.take(1)[0]
+        start = self._position
+        if start >= self._end:
+            self.take(1)
+        self._position = start + 1
+        return self._data[start]
 
     def u16(self) -> int:
         """Two bytes, big-endian."""
@@ -78,20 +83,27 @@ class Cursor:
 
 def push_u8(value: int) -> bytes:
     """One byte; raises :class:`LocalError` where the value does not fit."""
-    return _push(value, 1)
+    try:
+        return value.to_bytes(1, "big")
+    except OverflowError:
+        raise _does_not_fit(value, 1) from None
 
 
 def push_u16(value: int) -> bytes:
     """Two bytes, big-endian; raises :class:`LocalError` where the value does not fit."""
-    return _push(value, 2)
+    try:
+        return value.to_bytes(2, "big")
+    except OverflowError:
+        raise _does_not_fit(value, 2) from None
 
 
 def push_u32(value: int) -> bytes:
     """Four bytes, big-endian; raises :class:`LocalError` where the value does not fit."""
-    return _push(value, 4)
+    try:
+        return value.to_bytes(4, "big")
+    except OverflowError:
+        raise _does_not_fit(value, 4) from None
 
 
-def _push(value: int, size: int) -> bytes:
-    if not 0 <= value < 1 << 8 * size:
-        raise LocalError("does-not-fit", f"{value} does not fit into a field of {size} bytes")
-    return value.to_bytes(size, "big")
+def _does_not_fit(value: int, size: int) -> LocalError:
+    return LocalError("does-not-fit", f"{value} does not fit into a field of {size} bytes")

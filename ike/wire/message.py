@@ -43,7 +43,7 @@ class Message:
 
         ``payload_type`` tells IDi from IDr and TSi from TSr.
         """
-        found = [p for p in self.all(kind) if payload_type is None or payload_type == p.TYPE]
+        found = [p for p in self.payloads if isinstance(p, kind) and (payload_type is None or payload_type == p.TYPE)]
         if len(found) > 1:
             name = kind.__name__.removesuffix("Payload")
             raise PeerError(
@@ -53,15 +53,18 @@ class Message:
 
     def all(self, kind: type[P]) -> tuple[P, ...]:
         """Every payload of that class, in order."""
-        return tuple(p for p in self.payloads if isinstance(p, kind))
+        return tuple([p for p in self.payloads if isinstance(p, kind)])
 
     def notify(self, notify: NotifyType) -> NotifyPayload | None:
         """The first notify of that type."""
-        return next(iter(self.notifies(notify)), None)
+        for payload in self.payloads:
+            if isinstance(payload, NotifyPayload) and payload.notify == notify:
+                return payload
+        return None
 
     def notifies(self, notify: NotifyType) -> tuple[NotifyPayload, ...]:
         """Every notify of that type."""
-        return tuple(p for p in self.all(NotifyPayload) if p.notify == notify)
+        return tuple([p for p in self.payloads if isinstance(p, NotifyPayload) and p.notify == notify])
 
     @property
     def error(self) -> NotifyPayload | None:
