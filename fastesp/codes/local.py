@@ -63,6 +63,11 @@ LOCAL: Mapping[str, Code] = {
         "start_action = trap with selectors that are known only after negotiation.",
         "write local_ts and remote_ts as networks, or start_action = start",
     ),
+    "too-many-selectors": Code(
+        "more selectors than a message holds",
+        "local_ts or remote_ts of a child has more than 255 entries (RFC 7296 section 3.13).",
+        "make two children of it, or write networks that cover several",
+    ),
     "install-failed": Code(
         "the data plane refused an SA",
         "The CHILD_SA was negotiated, and its keys could not be put to use.",

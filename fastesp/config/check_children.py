@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ike.config import Child, Connection, Mode, StartAction, TsTemplate
 from ike.wire.constants import Esn, TransformType
+from ike.wire.selectors import MOST_SELECTORS
 
 from .check_connections import warn_host_bits
 from .problems import Problems
@@ -42,6 +43,7 @@ def _check_selectors(child: Child, values: Values, problems: Problems) -> None:
         message = f"local_ts is IPv{min(local)} and remote_ts is IPv{min(remote)}: no packet has both"
         hint = "give each side selectors of the same family"
         problems.add(values.place("remote_ts"), message, hint, code="config-family")
+    _check_number(child, values, problems)
     for key in ("local_ts", "remote_ts"):
         for item in values.items(key):
             net = item.text.partition("[")[0]
@@ -60,6 +62,25 @@ def _check_selectors(child: Child, values: Values, problems: Problems) -> None:
                 problems.warn(
                     values.place(key), f"transport mode carries traffic of the two hosts only, not of {key}", hint
                 )
+
+
+def _check_number(child: Child, values: Values, problems: Problems) -> None:
+    """A message holds so many selectors, and an SA so many pairs of them."""
+    hint = "make two children of it, or write networks that cover several"
+    for key, templates in (("local_ts", child.local_ts), ("remote_ts", child.remote_ts)):
+        if len(templates) > MOST_SELECTORS:
+            message = (
+                f"{key} has {len(templates)} selectors, and a message holds {MOST_SELECTORS} (RFC 7296 section 3.13)"
+            )
+            problems.add(values.place(key), message, hint, code="config-value")
+            return
+    if child.mode in SHUNTS or len(child.local_ts) * len(child.remote_ts) <= MOST_SELECTORS:
+        return
+    local, remote = ([_families((ts,)) for ts in templates] for templates in (child.local_ts, child.remote_ts))
+    pairs = sum(1 for ours in local for theirs in remote if ours & theirs)
+    if pairs > MOST_SELECTORS:
+        message = f"local_ts and remote_ts make {pairs} pairs, and an SA carries {MOST_SELECTORS}"
+        problems.warn(values.place("remote_ts"), message, hint, code="config-value")
 
 
 def _families(templates: Sequence[TsTemplate]) -> set[int]:

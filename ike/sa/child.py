@@ -15,14 +15,14 @@ from ..config import Child, Mode, TsTemplate
 from ..crypto import proposal as proposals
 from ..crypto.proposal import Mismatch, Selection
 from ..crypto.secret import Secret
-from ..errors import PeerError
+from ..errors import LocalError, PeerError
 from ..events import AttemptLost, ChildSaEstablished, Path, SaHalf
 from ..records import Failure, Refused
 from ..status import ChildSaInfo
 from ..wire.constants import Esn, NotifyType, PayloadType, ProtocolId, TransformType
 from ..wire.message import Message
 from ..wire.payloads import NotifyPayload, Payload, Proposal, SaPayload, Transform, TsPayload
-from ..wire.selectors import Address, TrafficSelector, narrow
+from ..wire.selectors import MOST_SELECTORS, Address, TrafficSelector, narrow
 from . import reauth, resources, transport
 from .prose import notify_name
 
@@ -185,14 +185,15 @@ def offer(
     the one that this is to follow.
     """
     protocol = ProtocolId.AH if config.ah_proposals else ProtocolId.ESP
-    spi = sa.core.child_spi(protocol, replaces)
     local, remote = selectors_of(config, sa.path) if like is None else (like.local_ts, like.remote_ts)
+    _check_number(config, local, remote)
+    spi = sa.core.child_spi(protocol, replaces)
     offered = proposals.to_wire(config.proposals, spi.to_bytes(4, "big"), with_ke=with_ke)
     made = Offer(config, spi, offered, local, remote, resource)
-    if packet is not None and any(ts.contains(packet[0]) for ts in local):
+    if packet is not None and len(local) < MOST_SELECTORS and any(ts.contains(packet[0]) for ts in local):
         # The packet that asked for the SA leads (RFC 7296 section 2.9).
         local = (packet[0], *local)
-    if packet is not None and any(ts.contains(packet[1]) for ts in remote):
+    if packet is not None and len(remote) < MOST_SELECTORS and any(ts.contains(packet[1]) for ts in remote):
         remote = (packet[1], *remote)
     payloads: list[Payload] = [
         SaPayload(offered),
@@ -202,6 +203,16 @@ def offer(
     if config.mode is Mode.TRANSPORT:
         payloads.insert(0, NotifyPayload(NotifyType.USE_TRANSPORT_MODE))
     return made, payloads
+
+
+def _check_number(config: Child, local: Selectors, remote: Selectors) -> None:
+    for key, selectors in (("local_ts", local), ("remote_ts", remote)):
+        if len(selectors) > MOST_SELECTORS:
+            raise LocalError(
+                "too-many-selectors",
+                f"children.{config.name}.{key} has {len(selectors)} selectors, and a message holds {MOST_SELECTORS}",
+                hint="make two children of it, or write networks that cover several",
+            )
 
 
 # The responder's choice.

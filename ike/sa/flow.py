@@ -300,14 +300,13 @@ def ask_next(sa: IkeSa, now: float) -> None:
         sa.tasks.remove(task)
         try:
             asking = task.ask(sa, now)
+            if asking is not None:
+                request(sa, *asking, task, now)
         except LocalError as error:
             sa.failed(failure_of(error), _exchange_of(task))
             task.refused(sa, now)
             if sa.state.is_setting_up:
                 sa.die(error.code, now)
-            continue
-        if asking is not None:
-            request(sa, *asking, task, now)
 
 
 def _exchange_of(task: Task) -> ExchangeType:

@@ -96,6 +96,26 @@ def test_selectors_that_cross_are_narrowed_to_as_many_as_an_answer_holds_and_at_
     assert list(b.installed.values())[-1].local_ts == answered
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_selectors_of_ours_that_fit_no_message_are_a_record_and_no_ike_sa_that_stays_for_ever(first: bool) -> None:
+    many = ",".join(f"10.10.{n // 256}.{n % 256}/32" for n in range(300))
+    children = (net("10.10.0.0/24", "10.20.0.0/24"), net(many, "10.20.0.0/24", name="many"))
+    world = psk_pair(a={"children": children})
+    a, b = both(world)
+    if not first:
+        world.initiate(a)
+        world.run(1)
+    world.initiate(a, child="many")
+    world.run(60)
+    assert a.failure.code == "too-many-selectors"
+    assert "children.many.local_ts has 300 selectors" in a.failure.summary
+    assert bool(a.established()) is not first
+    world.initiate(a)
+    world.run(1)
+    assert a.established()
+    assert b.installed
+
+
 LOCAL = [TrafficSelector.of_network(ip_network("10.10.0.0/24"))]
 REMOTE = [TrafficSelector.of_network(ip_network("10.20.0.0/24"))]
 
