@@ -64,7 +64,15 @@ TRUTHS = frozenset(("encap", "initiator", "nat_local", "nat_remote", "nat_any", 
 
 def list_sas(client: GatewayClient) -> list[dict[str, Any]]:
     """Every IKE SA; its ``children`` are its CHILD_SAs. Keys are VICI's, with underscores."""
-    return [_ike(name, body) for event in client.stream("list-sas", "list-sa") for name, body in event.items()]
+    found: dict[object, dict[str, Any]] = {}
+    for event in client.stream("list-sas", "list-sa"):
+        for name, body in event.items():
+            ike = _ike(name, body)
+            known = found.setdefault(ike.get("uniqueid"), ike)
+            if known is not ike:
+                # One with very many children comes in parts.
+                known["children"] += ike["children"]
+    return list(found.values())
 
 
 def typed(message: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from ike.status import IkeSaInfo
@@ -15,16 +15,27 @@ if TYPE_CHECKING:
     from ..gateway import Gateway
 
 
-def sa_view(gateway: Gateway, ike: IkeSaInfo, now: float, name: str = "", child_id: int = 0) -> View:
-    """An IKE SA with its CHILD_SAs, or those of them that are called ``name`` and have that number."""
-    children = {
-        f"{child.name}-{child.child_id}": child_view(
-            child, gateway.tunnels.get(child.child_id), gateway.tunnels.counters(child.child_id), now
-        )
-        for child in ike.children
-        if name in ("", child.name) and child_id in (0, child.child_id)
-    }
-    return {**ike_view(ike, now), "child-sas": children}
+PART = 256 * 1024
+"""Bytes of children, by estimate, that go into one event: a packet carries twice as many."""
+
+
+def sa_views(gateway: Gateway, ike: IkeSaInfo, now: float, name: str = "", child_id: int = 0) -> Iterator[View]:
+    """An IKE SA with its CHILD_SAs, or those of them that are called ``name`` and have that number.
+
+    A peer may have more of them than a packet carries: then it comes in parts, each with the same head.
+    """
+    head, children, size = ike_view(ike, now), View(), 0
+    for child in ike.children:
+        if name not in ("", child.name) or child_id not in (0, child.child_id):
+            continue
+        estimate = 1024 + 128 * (len(child.local_ts) + len(child.remote_ts))
+        if children and size + estimate > PART:
+            yield {**head, "child-sas": children}
+            children, size = View(), 0
+        tunnel, counters = gateway.tunnels.get(child.child_id), gateway.tunnels.counters(child.child_id)
+        children[f"{child.name}-{child.child_id}"] = child_view(child, tunnel, counters, now)
+        size += estimate
+    yield {**head, "child-sas": children}
 
 
 async def list_sas(gateway: Gateway, request: Request) -> Mapping[str, object]:
@@ -34,8 +45,8 @@ async def list_sas(gateway: Gateway, request: Request) -> Mapping[str, object]:
     for ike in gateway.ike_sas():
         if (name and ike.connection != name) or (ike_id and ike.ike_id != ike_id):
             continue
-        view = sa_view(gateway, ike, gateway.adapter.clock(), child, child_id)
-        await request.stream("list-sa", {ike.connection or "(unnamed)": view})
+        for view in sa_views(gateway, ike, gateway.adapter.clock(), child, child_id):
+            await request.stream("list-sa", {ike.connection or "(unnamed)": view})
     return {}
 
 
