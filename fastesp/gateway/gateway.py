@@ -329,7 +329,12 @@ class Gateway:
             # set it up anew before (RFC 7296 section 2.8.3).
             if event.reason == "peer-deleted" and not any(other.name == tunnel.name for other in self.tunnels):
                 self.starter.closed(event.connection, tunnel.config, dead=False)
-        self.logbook.say("IKE", 1, f"IKE SA is gone: {event.reason}", connection=event.connection, ike_id=event.ike_id)
+        ike = self.ike_info(event.ike_id)
+        # Of one that never was up a record has said so, unless there were too many of them.
+        level = 2 if ike is not None and ike.established_at is None else 1
+        self.logbook.say(
+            "IKE", level, f"IKE SA is gone: {event.reason}", connection=event.connection, ike_id=event.ike_id
+        )
         self._tell(lambda to: to.ike_down(event))
 
     def _on_path(self, event: PathChanged) -> None:

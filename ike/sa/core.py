@@ -18,6 +18,7 @@ from .cookies import Doorkeeper
 from .lookups import Lookups
 from .quick_crash import CrashTokens
 from .redirect import Redirects
+from .strangers import Strangers
 from .tickets import Tickets
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Core:
         "redirects",
         "renewals",
         "source_for",
+        "strangers",
         "tells",
         "tickets",
         "timing",
@@ -100,6 +102,7 @@ class Core:
         self.doorkeeper = Doorkeeper(random, timing)
         self.crash_tokens = CrashTokens(token_secret)
         self.redirects = Redirects()
+        self.strangers = Strangers()
         self.tickets = Tickets(random)
         self.held: dict[tuple[str, Address], Held] = {}
         """Tickets of IKE SAs that died, by connection and gateway."""

@@ -367,7 +367,9 @@ def tell(sa: IkeSa, verb: str, exchange: int, message_id: int, payloads: Sequenc
     if sa.core.tells:
         text = prose.line(verb, exchange, message_id, payloads, response=response)
         name = sa.connection.name if sa.connection is not None else ""
-        sa.core.emit(ExchangeLogged(sa.ike_id, 1, text, name, exchange, verb == "received", response))
+        is_stranger = sa.setup is not None and not sa.initiator
+        level = sa.core.strangers.level(sa.last_inbound) if is_stranger else 1
+        sa.core.emit(ExchangeLogged(sa.ike_id, level, text, name, exchange, verb == "received", response))
 
 
 __all__ = ["Failure", "ask_next", "receive", "request", "respond", "tell"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
@@ -12,6 +13,7 @@ from support.peers import A, B, Path, Peer, World, both, net, psk_pair
 
 from ike.config import AddressTemplate, AuthRound, Fragmentation
 from ike.crypto.proposal import default_ike
+from ike.events import ExchangeLogged
 from ike.timing import Timing
 from ike.wire.constants import ExchangeType, HeaderFlag, IdType, NotifyType, PayloadType, ProtocolId
 from ike.wire.header import Header, push_header
@@ -208,6 +210,19 @@ def test_a_record_about_an_address_that_thousands_of_connections_do_not_want_is_
     assert b.failure.code == "no-connection-for-address"
     assert len(b.failure.tried) == 33
     assert sum(len(lost.why) for lost in b.failure.tried) < 8_192
+
+
+def test_a_flood_of_openings_that_are_refused_fills_no_log() -> None:
+    world, b = crowd(1)
+    data = opening(Proposal(1, 1, b"", NEARLY))
+    levels: Counter[int] = Counter()
+    for number in range(1, 2001):
+        b.endpoint.receive_datagram(number.to_bytes(8, "big") + data[8:], TO_B, world.now + number / 1000)
+        while (event := b.endpoint.next_event()) is not None:
+            if isinstance(event, ExchangeLogged):
+                levels[event.level] += 1
+    assert levels.total() == 4000
+    assert levels[1] <= 1100
 
 
 def test_what_a_stranger_calls_itself_fills_no_record() -> None:
