@@ -32,7 +32,7 @@ class Timing:
     """The same, counted for one source address. A source that returns its cookie is never blocked: 2,000 tunnels may
     stand behind one address."""
     half_open_limit: int = 50_000
-    """Half-open IKE SAs from which on an IKE_SA_INIT is dropped, cookie or not."""
+    """Half-open IKE SAs from which on an IKE_SA_INIT is dropped, cookie or not; one source may have half of them."""
 
     fragment_size: int = 1280
     """The longest IP packet that an IKE message makes before it is cut into fragments (RFC 7383)."""

@@ -42,7 +42,7 @@ def receive(core: Core, header: Header, data: bytes, path: Path, now: float) -> 
     if refused := core.refusal(mark):
         core.send(refused, path)
         return
-    if core.doorkeeper.is_full:
+    if core.doorkeeper.turns_away(path.remote):
         raise SilentDrop("half-open-limit", "too many IKE SAs are half open")
     try:
         message = pull_message(data)

@@ -18,6 +18,11 @@ SECRET_LIFE = 120.0
 COOKIE_LENGTH = 33
 
 
+def _site(source: Address) -> Address | int:
+    """What is counted as one: an IPv4 address, or the 64 bits that an IPv6 host is given to choose addresses from."""
+    return source if source.version == 4 else int(source) >> 64
+
+
 class Doorkeeper:
     """Counts half-open IKE SAs by source, asks for cookies and knows its own."""
 
@@ -26,7 +31,7 @@ class Doorkeeper:
     def __init__(self, random: Callable[[int], bytes], timing: Timing) -> None:
         self._random = random
         self._timing = timing
-        self._sources: dict[Address, int] = {}
+        self._sources: dict[Address | int, int] = {}
         self._secret = b""
         self._previous = b""
         self._version = 0
@@ -36,28 +41,33 @@ class Doorkeeper:
     def enter(self, source: Address) -> None:
         """One more half-open IKE SA."""
         self.half_open += 1
-        self._sources[source] = self._sources.get(source, 0) + 1
+        site = _site(source)
+        self._sources[site] = self._sources.get(site, 0) + 1
 
     def leave(self, source: Address) -> None:
         """One less: it is established or gone."""
         self.half_open -= 1
-        left = self._sources[source] - 1
+        site = _site(source)
+        left = self._sources[site] - 1
         if left:
-            self._sources[source] = left
+            self._sources[site] = left
         else:
-            del self._sources[source]
+            del self._sources[site]
 
-    @property
-    def is_full(self) -> bool:
-        """Whether nobody may come in any more."""
-        return self.half_open >= self._timing.half_open_limit
+    def turns_away(self, source: Address) -> bool:
+        """Whether it may not come in: no place is left, or it has half of all places already.
+
+        Whoever owns one address, or one network of IPv6, keeps nobody else out.
+        """
+        limit = self._timing.half_open_limit
+        return self.half_open >= limit or self._sources.get(_site(source), 0) >= max(1, limit // 2)
 
     def wants_cookie(self, source: Address) -> bool:
         """Whether a request from ``source`` must bring a cookie now."""
         timing = self._timing
         if timing.cookie_threshold and self.half_open >= timing.cookie_threshold:
             return True
-        return bool(timing.cookie_threshold_ip) and self._sources.get(source, 0) >= timing.cookie_threshold_ip
+        return bool(timing.cookie_threshold_ip) and self._sources.get(_site(source), 0) >= timing.cookie_threshold_ip
 
     def cookie(self, source: Address, spi_i: bytes, nonce: bytes, now: float) -> bytes:
         """The cookie that this request has to come back with: one byte of secret version, then the MAC."""

@@ -77,8 +77,24 @@ def test_everybody_is_asked_from_the_common_threshold_on() -> None:
 
 def test_a_full_house_takes_nobody() -> None:
     made = keeper(half_open_limit=1)
-    assert not made.is_full
+    assert not made.turns_away(A)
     made.enter(A)
-    assert made.is_full
+    assert made.turns_away(A)
+    assert made.turns_away(IPv4Address("192.0.2.2"))
     made.leave(A)
-    assert not made.is_full
+    assert not made.turns_away(A)
+
+
+@pytest.mark.parametrize(("own", "other"), [("192.0.2.{}", "198.51.100.1"), ("2001:db8::{}", "2001:db8:0:1::1")])
+def test_one_source_takes_half_of_the_places_at_most(own: str, other: str) -> None:
+    made = keeper(half_open_limit=8)
+    addresses = [ip_address(own.format(1 if "." in own else number)) for number in range(1, 5)]
+    for address in addresses:
+        assert not made.turns_away(address)
+        made.enter(address)
+    assert made.turns_away(addresses[0])
+    assert not made.turns_away(ip_address(other))
+    for address in addresses:
+        made.leave(address)
+    assert made.half_open == 0
+    assert not made.turns_away(addresses[0])
