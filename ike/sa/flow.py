@@ -53,6 +53,8 @@ def _receive_request(sa: IkeSa, header: Header, data: bytes, path: Path, now: fl
     standing = sa.window.standing(header.message_id)
     if standing is Standing.REPEATED:
         again = sa.window.answer_again(header.message_id, fingerprint(data))
+        if not again and _is_cut_anew(sa, header, data):
+            again = sa.window.kept_answer(header.message_id)
         if not again:
             raise SilentDrop("repeated-message-id", "a request that differs from the one with the same message id")
         sa.core.send(again, path)
@@ -72,6 +74,23 @@ def _receive_request(sa: IkeSa, header: Header, data: bytes, path: Path, now: fl
         return
     if message is not None:
         open_with(sa, message, data, path, now)
+
+
+def _is_cut_anew(sa: IkeSa, header: Header, data: bytes) -> bool:
+    """Whether the peer sends an answered request in other pieces, as it may while it gets no answer.
+
+    The first piece asks for the answer, if it is authentic (RFC 7383 section 2.6.1).
+    """
+    if header.exchange in OPENING_EXCHANGES or sa.envelope_in is None:
+        return False
+    try:
+        sealed = pull_message(data).sealed
+        if sealed is None or (isinstance(sealed, SkfPayload) and sealed.number != 1):
+            return False
+        sa.envelope_in.open(data, sealed)
+    except (PeerError, SilentDrop):
+        return False
+    return True
 
 
 def open_with(sa: IkeSa, message: Message, data: bytes, path: Path, now: float) -> None:

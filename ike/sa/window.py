@@ -168,6 +168,10 @@ class Window(Generic[TaskT]):
         known, datagrams = self._answers.get(message_id, (b"", ()))
         return datagrams if request_fingerprint == known else ()
 
+    def kept_answer(self, message_id: int) -> tuple[bytes, ...]:
+        """The response as it was sent, whatever the request looked like; nothing where none is kept."""
+        return self._answers.get(message_id, (b"", ()))[1]
+
     # How many at once.
 
     def announce(self, timing: Timing) -> list[Payload]:
