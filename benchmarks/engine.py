@@ -21,7 +21,7 @@ from benchmarks.report import Report, arguments, finish
 from fastesp.dataplane.base import Suite
 from fastesp.engine.esp import Engine
 from fastesp.engine.providers import available_providers
-from fastesp.engine.stopwatch import EvpAead, EvpMac, Primitive, Track
+from fastesp.engine.stopwatch import EvpAead, EvpGmac, EvpMac, Primitive, Track
 
 SIZES = (64, 128, 256, 512, 1024, 1408)
 PACKETS = 64
@@ -43,19 +43,32 @@ class Algorithm:
     primitives: dict[str, Callable[[], Primitive]]
 
 
-def algorithms() -> dict[str, Algorithm]:
-    """All that are measured. ipsec-mb's raw function is called for AES-GCM; its others are beside OpenSSL's."""
-    found: dict[str, Algorithm] = {}
-    for bits in (128, 256):
-        key = KEY[: bits // 8 + 4]
-        primitives: dict[str, Callable[[], Primitive]] = {"openssl": partial(EvpAead, f"AES-{bits}-GCM", key)}
-        if "ipsec-mb" in available_providers():
-            from fastesp.engine.stopwatch_ipsecmb import ImbGcm
+def ipsec_mb(encryption: str) -> Callable[[bytes], Primitive]:
+    """The library's raw function; there only where the library is."""
+    from fastesp.engine.stopwatch_ipsecmb import ImbChacha, ImbGcm, ImbGmac
 
-            primitives["ipsec-mb"] = partial(ImbGcm, key)
-        found[f"aes-{bits}-gcm"] = Algorithm(Suite("aes-gcm-16", bits), key, None, primitives)
-    chacha = partial(EvpAead, "ChaCha20-Poly1305", KEY[:36])
-    found["chacha20-poly1305"] = Algorithm(Suite("chacha20-poly1305", 256), KEY[:36], None, {"openssl": chacha})
+    functions: dict[str, Callable[[bytes], Primitive]] = {
+        "aes-gcm-16": ImbGcm,
+        "aes-gmac": ImbGmac,
+        "chacha20-poly1305": ImbChacha,
+    }
+    return functions[encryption]
+
+
+def algorithms() -> dict[str, Algorithm]:
+    """All that are measured, each by every provider that does it."""
+    found: dict[str, Algorithm] = {}
+    for name, suite, evp, cipher in (
+        ("aes-128-gcm", Suite("aes-gcm-16", 128), EvpAead, "AES-128-GCM"),
+        ("aes-256-gcm", Suite("aes-gcm-16", 256), EvpAead, "AES-256-GCM"),
+        ("aes-256-gmac", Suite("aes-gmac", 256), EvpGmac, "AES-256-GCM"),
+        ("chacha20-poly1305", Suite("chacha20-poly1305", 256), EvpAead, "ChaCha20-Poly1305"),
+    ):
+        key = KEY[: suite.key_bits // 8 + 4]
+        primitives: dict[str, Callable[[], Primitive]] = {"openssl": partial(evp, cipher, key)}
+        if "ipsec-mb" in available_providers():
+            primitives["ipsec-mb"] = partial(ipsec_mb(suite.encryption), key)
+        found[name] = Algorithm(suite, key, None, primitives)
     for name, encryption, bits, salt, cipher in (
         ("aes-256-cbc, sha2-256", "aes-cbc", 256, 0, "AES-256-CBC"),
         ("aes-256-ctr, sha2-256", "aes-ctr", 256, 4, "AES-256-CTR"),

@@ -17,6 +17,9 @@ class Primitive:
 class EvpAead(Primitive):
     def __init__(self, cipher: str, key: bytes) -> None: ...
 
+class EvpGmac(Primitive):
+    def __init__(self, cipher: str, key: bytes) -> None: ...
+
 class EvpMac(Primitive):
     def __init__(self, cipher: str, key: bytes, digest: str, mac_key: bytes, icv_length: int) -> None: ...
 
