@@ -6,6 +6,8 @@ import asyncio
 import logging
 import socket
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ipaddress import ip_address
 
 from ike.wire.selectors import Address
@@ -14,6 +16,9 @@ logger = logging.getLogger("fastesp.net")
 
 TIMEOUT = 10.0
 """Seconds that one name may take."""
+
+_RESOLVING = ThreadPoolExecutor(8, "resolve")
+"""A name server that is away keeps a thread for long: these are not those that read files."""
 
 
 class Resolver:
@@ -32,7 +37,8 @@ class Resolver:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(TIMEOUT):
-                found = await loop.getaddrinfo(name, None, type=socket.SOCK_DGRAM)
+                asked = partial(socket.getaddrinfo, name, None, type=socket.SOCK_DGRAM)
+                found = await loop.run_in_executor(_RESOLVING, asked)
         except (OSError, TimeoutError, UnicodeError) as error:
             logger.info("cannot resolve %s: %s", name, error or "no answer in time")
             return self._known.get(name, ())
