@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from ipaddress import ip_network
+from typing import NamedTuple
 
 from pyroute2 import AsyncIPRoute
 from pyroute2.netlink.exceptions import NetlinkError
@@ -25,11 +28,16 @@ from ike.wire.selectors import Address, TrafficSelector
 from .logbook import Logbook, clean
 from .tunnels import Tunnel
 
+logger = logging.getLogger("fastesp.child")
+
 TIME_LIMIT = 30.0
 """Seconds that one run of a script may take."""
 
 AT_ONCE = 8
 """Scripts that run side by side."""
+
+MOST_WAITING = 64
+"""Runs of one child's script that wait. A peer may make it come and go as fast as it likes."""
 
 GRACE = 1.0
 """Seconds between SIGTERM and SIGKILL."""
@@ -114,6 +122,15 @@ async def interface_of(address: Address) -> str:
     return ""
 
 
+class _Due(NamedTuple):
+    """A script that is to be run, for each pair of selectors."""
+
+    verb: str
+    ike: IkeSaInfo
+    child: ChildSaInfo
+    tunnel: Tunnel
+
+
 class Updown:
     """Runs them. ``say`` is the log."""
 
@@ -124,7 +141,9 @@ class Updown:
         self._time_limit = time_limit
         self._interface = interface
         self._places = asyncio.Semaphore(AT_ONCE)
-        self._last: dict[str, asyncio.Task[None]] = {}
+        self._waiting: dict[str, deque[_Due]] = {}
+        self._workers: dict[str, asyncio.Task[None]] = {}
+        self._behind: set[str] = set()
 
     def came(self, ike: IkeSaInfo | None, child: ChildSaInfo | None, tunnel: Tunnel) -> None:
         """A CHILD_SA is up that replaces none."""
@@ -136,32 +155,49 @@ class Updown:
 
     async def finish(self) -> None:
         """Until every script has ended that was asked for: none takes longer than its limit."""
-        while self._last:
-            await asyncio.gather(*self._last.values(), return_exceptions=True)
+        while self._workers:
+            await asyncio.gather(*self._workers.values(), return_exceptions=True)
 
     def _begin(self, verb: str, ike: IkeSaInfo | None, child: ChildSaInfo | None, tunnel: Tunnel) -> None:
         if not tunnel.config.updown or ike is None or child is None:
             return
         name = tunnel.name
-        before = self._last.get(name)
-        task = asyncio.get_running_loop().create_task(self._in_turn(before, verb, ike, child, tunnel))
-        self._last[name] = task
+        waiting = self._waiting.setdefault(name, deque())
+        if len(waiting) >= MOST_WAITING and waiting[-1].verb != verb:
+            # It came and went faster than the script tells of it: the last of those undoes this one.
+            waiting.pop()
+            if name not in self._behind:
+                self._behind.add(name)
+                self._say(
+                    tunnel,
+                    ike.ike_id,
+                    0,
+                    f"updown script of {name} is too slow: runs that undo each other are left out",
+                )
+            return
+        waiting.append(_Due(verb, ike, child, tunnel))
+        if name not in self._workers:
+            self._workers[name] = asyncio.get_running_loop().create_task(self._work(name, waiting))
 
-        def done(_: asyncio.Task[None]) -> None:
-            if self._last.get(name) is task:
-                del self._last[name]
+    async def _work(self, name: str, waiting: deque[_Due]) -> None:
+        """One child's runs, one after the other."""
+        try:
+            while waiting:
+                due = waiting.popleft()
+                try:
+                    await self._do(due)
+                except Exception:
+                    logger.exception("internal error at the updown script of %s", name)
+        finally:
+            self._behind.discard(name)
+            del self._waiting[name], self._workers[name]
 
-        task.add_done_callback(done)
-
-    async def _in_turn(
-        self, before: asyncio.Task[None] | None, verb: str, ike: IkeSaInfo, child: ChildSaInfo, tunnel: Tunnel
-    ) -> None:
-        if before is not None:
-            await asyncio.wait([before])
+    async def _do(self, due: _Due) -> None:
+        ike, tunnel = due.ike, due.tunnel
         interface = ""
         with contextlib.suppress(OSError, NetlinkError):
             interface = await self._interface(ike.path.local)
-        for environment in environments(verb, ike, child, tunnel, interface):
+        for environment in environments(due.verb, ike, due.child, tunnel, interface):
             async with self._places:
                 trouble = await self._run(tunnel, ike.ike_id, environment)
             if trouble:
