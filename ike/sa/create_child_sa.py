@@ -159,10 +159,11 @@ class RekeyChild(CreateChild):
         return children.offer(sa, self.config, None, with_ke=True, replaces=sa.children[self.old_id].spi_in)
 
     def refused(self, sa: IkeSa, now: float) -> None:
-        """It stays what it was."""
+        """It stays what it was, and is rekeyed later."""
         old = sa.children.get(self.old_id)
         if old is not None and old.state is ChildState.REKEYING:
             old.state = ChildState.INSTALLED
+            old.rekey_at = now + 2 * sa.core.timing.retry_interval * (1 + sa.core.fraction())
 
 
 def wait_for_successor(task: Task, sa: IkeSa, now: float) -> None:
@@ -411,8 +412,6 @@ def take_refusal(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
             children.refusal_of(task.config, task.made, error.notify, "CREATE_CHILD_SA"), ExchangeType.CREATE_CHILD_SA
         )
         task.refused(sa, turn.now)
-        if old is not None:
-            old.rekey_at = turn.now + 2 * sa.core.timing.retry_interval * (1 + sa.core.fraction())
     return ()
 
 

@@ -89,7 +89,9 @@ class RekeyIke(Task):
         ]
 
     def refused(self, sa: IkeSa, now: float) -> None:
-        """A rival that was waiting for the outcome is of no use any more."""
+        """It goes on as it is, and is rekeyed later. A rival that was waiting for the outcome is of no use any more."""
+        if sa.state is State.ESTABLISHED:
+            sa.rekey_at = now + 2 * sa.core.timing.retry_interval * (1 + sa.core.fraction())
         if self.rival is not None and self.rival[0].state is State.ESTABLISHED and not self.rival[0].announced:
             self.rival[0].die("deleted", now)
             self.rival[0].go_on(now)
