@@ -16,6 +16,7 @@ from ike.errors import IkeError
 from ike.sa.lookups import Kind
 from ike.wire.identity import Identity
 
+from ..vici.codec import MAX_VALUE
 from ..vici.server import RefusedError, Request
 from .arguments import required, word
 from .load import refuse
@@ -174,7 +175,13 @@ async def list_certs(gateway: Gateway, request: Request) -> Mapping[str, object]
             await request.stream("list-cert", view)
     if kind in ("ANY", "X509_CRL") and not subject:
         for crl in (*gateway.vault.crls(), *gateway.endpoint.fetched_crls()):
-            await request.stream("list-cert", {"type": "X509_CRL", "data": crl.public_bytes(Encoding.DER)})
+            data = crl.public_bytes(Encoding.DER)
+            if len(data) <= MAX_VALUE:
+                await request.stream("list-cert", {"type": "X509_CRL", "data": data})
+                continue
+            issuer = Identity.of_name(crl.issuer)
+            text = f"the revocation list of '{issuer}' is in use and not listed: VICI carries no {len(data)} bytes"
+            gateway.logbook.say("CFG", 1, text)
     return {}
 
 

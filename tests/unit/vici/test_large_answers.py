@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from ipaddress import ip_address, ip_network
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509 import CertificateRevocationListBuilder, RevokedCertificateBuilder
+from support.certs import START, issue
 from support.gateways import memory_gateway
 
 from fastesp.cli.sas import list_sas as cli_list
+from fastesp.gateway.commands.credentials import list_certs
 from fastesp.gateway.commands.sas import list_sas
-from fastesp.gateway.vici.codec import Packet, PacketType, push_message, push_packet
+from fastesp.gateway.failures import Failure as Failed
+from fastesp.gateway.failures import as_message
+from fastesp.gateway.logbook import LogLine
+from fastesp.gateway.vici.codec import MAX_PACKET, Packet, PacketType, push_message, push_packet
 from ike.config import Mode
-from ike.events import Path
+from ike.events import AttemptLost, Path
+from ike.records import Failure, record
 from ike.status import ChildSaInfo, IkeSaInfo
 from ike.wire.identity import Identity
 from ike.wire.selectors import TrafficSelector
@@ -103,3 +114,34 @@ async def test_an_ike_sa_with_many_children_is_shown_in_parts(
     shown = cli_list(Client(asked.events))  # type: ignore[arg-type]
     assert [(sa["uniqueid"], len(sa["children"])) for sa in shown] == [(1, children), (2, 1)]
     assert len({one["uniqueid"] for one in shown[0]["children"]}) == children
+
+
+async def test_a_revocation_list_that_vici_cannot_carry_hides_no_certificate() -> None:
+    gateway = memory_gateway()
+    authority = issue("ca", authority=True)
+    assert isinstance(authority.key, EllipticCurvePrivateKey)
+    for count in (5000, 1):
+        builder = CertificateRevocationListBuilder(authority.certificate.subject, START, START + timedelta(days=count))
+        for number in range(1, count + 1):
+            builder = builder.add_revoked_certificate(
+                RevokedCertificateBuilder().serial_number(number).revocation_date(START).build()
+            )
+        gateway.vault.load_crl(builder.sign(authority.key, SHA256()))
+    gateway.vault.load_certificate(authority.certificate, authority=True)
+    asked, lines = Asked(), list[LogLine]()
+    stop = gateway.logbook.listen(lines.append, 1)
+    await list_certs(gateway, asked)  # type: ignore[arg-type]
+    stop()
+    assert [event["type"] for event in asked.events] == ["X509", "X509_CRL"]
+    assert [line.text for line in lines if "revocation list of 'CN=ca'" in line.text]
+
+
+def test_the_longest_record_fits_a_packet() -> None:
+    word = "\x1b" * 5000
+    lost = [AttemptLost("a" * 200 + str(n), word) for n in range(3000)]
+    many = (word,) * 3000
+    failure = Failure("no-proposal-chosen", word, word, many, many, word, tuple(lost), fields={"a": word})
+    sa = SimpleNamespace(connection=None, initiator=False, path=PATH, local_id=word, remote_id=word)
+    made = Failed(1, 0.0, 1, record(sa, failure, "IKE_AUTH"))  # type: ignore[arg-type]
+    packet = push_packet(Packet(PacketType.EVENT, "list-failure", push_message({"1": as_message(made)})))
+    assert len(packet) <= MAX_PACKET + 4
