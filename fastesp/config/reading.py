@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,8 @@ from .problems import Place, Problems, did_you_mean
 from .schema import CHILD, CONNECTION, LOCAL, REMOTE, Key, SectionRule
 from .tree import Section, Setting
 from .values import BadValueError, text_or_bytes
+
+_KEY_LIKE = re.compile(r"[a-z_]{1,20}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,8 @@ def _unknown_key(setting: Setting, rule: SectionRule, problems: Problems) -> Non
     hint = did_you_mean(setting.name, names)
     if not hint and not names:
         hint = "only sections stand here"
-    problems.add(setting.at, f"unknown key '{setting.name}'", hint or _belongs(setting.name), code="config-unknown-key")
+    hint = hint or _belongs(setting.name)
+    problems.add(setting.at, f"unknown key {_shown(setting.name, rule, hint)}", hint, code="config-unknown-key")
 
 
 def _unknown_section(section: Section, rule: SectionRule, problems: Problems) -> None:
@@ -119,9 +123,17 @@ def _unknown_section(section: Section, rule: SectionRule, problems: Problems) ->
         return
     names = [name.rstrip("*") for name in rule.sections]
     hint = did_you_mean(section.name, names) or _belongs(section.name)
+    shown = _shown(section.name, rule, hint)
     if not hint:
         hint = "no section stands here" if not names else "one of " + ", ".join(names)
-    problems.add(section.at, f"unknown section '{section.name}'", hint, code="config-unknown-key")
+    problems.add(section.at, f"unknown section {shown}", hint, code="config-unknown-key")
+
+
+def _shown(name: str, rule: SectionRule, hint: str) -> str:
+    """A name that nobody knows. Where secrets stand it may be one, such as Base64 that ends in ``=``."""
+    if not hint and any(key.kind.secret for key in rule.keys) and not _KEY_LIKE.fullmatch(name):
+        return f"of {len(name)} characters, not shown because it may be a secret"
+    return f"'{name}'"
 
 
 def _belongs(name: str) -> str:

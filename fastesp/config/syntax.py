@@ -212,7 +212,11 @@ class _Parser:
         else:
             word = f"'{self.char}'" if self.char else "the end of the file"
             hint = "names hold no '.' and no ','" if self.char in (".", ",") else "write 'key = value' or 'name {'"
-            raise BadSyntaxError(at, f"'{name}' is followed by {word}, not by '=' or '{{'", hint)
+            shown = f"'{name}'"
+            if len(stack) > 1 and stack[1][0].name == "secrets":
+                # It may well be a secret that slipped to a line of its own.
+                shown = f"a word of {len(name)} characters"
+            raise BadSyntaxError(at, f"{shown} is followed by {word}, not by '=' or '{{'", hint)
 
     def references(self) -> list[Reference]:
         """``: base, other.section`` up to the opening brace."""
