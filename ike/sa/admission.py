@@ -73,7 +73,8 @@ def _passes(core: Core, message: Message, path: Path, now: float) -> bool:
 
 def _open(core: Core, message: Message, data: bytes, mark: bytes, path: Path, now: float) -> None:
     from . import flow
-    from .ike_sa import IkeSa, Setup
+    from .ike_sa import IkeSa
+    from .setup import Setup
 
     sa = IkeSa(core, path, initiator=False, spi_i=message.header.spi_i, spi_r=core.ike_spi())
     sa.setup = Setup()

@@ -27,7 +27,8 @@ from . import reauth, resources, transport
 from .prose import notify_name
 
 if TYPE_CHECKING:
-    from .ike_sa import IkeSa, Packet
+    from .ike_sa import IkeSa
+    from .setup import Packet
 
 Selectors = tuple[TrafficSelector, ...]
 

@@ -20,7 +20,8 @@ from .ike_sa_init import NONCE_LENGTH
 from .task import Asking, Purpose, Task, Turn
 
 if TYPE_CHECKING:
-    from .ike_sa import IkeSa, Packet
+    from .ike_sa import IkeSa
+    from .setup import Packet
 
 TRY_LATER = (NotifyType.TEMPORARY_FAILURE, NotifyType.STATE_NOT_FOUND)
 """The second: what CREATE_CHILD_SA settled is lost, so it is asked for anew (RFC 9370 section 2.2.4)."""

@@ -17,7 +17,8 @@ from .features import Feature
 from .informational import DeleteSpi
 
 if TYPE_CHECKING:
-    from .ike_sa import IkeSa, Packet
+    from .ike_sa import IkeSa
+    from .setup import Packet
 
 Asked = tuple[Child, children.Offer]
 """What the initiator asked for."""

@@ -1,7 +1,7 @@
 """One IKE SA: what it knows, what it wants next, and how it ends.
 
 Messages take their way through :mod:`.flow`, timers through :mod:`.upkeep`, and what each exchange means stands in
-its own file. What only setting up needs is in :class:`Setup` and is dropped once the peer is authenticated.
+its own file. What only setting up needs is in :mod:`.setup` and is dropped once the peer is authenticated.
 """
 
 from __future__ import annotations
@@ -10,14 +10,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..auth.intermediate import IntAuth
 from ..config import Child, Connection, Fragmentation
 from ..crypto.envelope import Envelope
-from ..crypto.kex import KeyExchange
 from ..crypto.keys import IkeKeys
 from ..errors import LocalError
 from ..events import (
-    AttemptLost,
     ChildSaDeleted,
     IkeSaDeleted,
     IkeSaEstablished,
@@ -28,16 +25,15 @@ from ..events import (
 )
 from ..records import Failure, record
 from ..status import IkeSaInfo
-from ..wire.constants import ExchangeType, NotifyType, SignatureHash
+from ..wire.constants import ExchangeType, NotifyType
 from ..wire.header import Header
 from ..wire.identity import Identity
-from ..wire.payloads import NotifyPayload, Proposal, Transform
-from ..wire.selectors import Address, TrafficSelector
+from ..wire.payloads import NotifyPayload, Transform
+from ..wire.selectors import Address
 from . import flow, hold, reauth, resumption, transport, upkeep
 from .child import ChildSa, ChildState
 from .features import Feature
-from .hold import Patience
-from .rounds import Rounds
+from .setup import Packet, Setup
 from .state import Role, State
 from .task import Purpose, Task
 from .window import Window
@@ -51,81 +47,6 @@ if TYPE_CHECKING:
     from .mobike import Roaming
     from .rekey_ike import RekeyIke
     from .resumption import Held
-    from .tickets import Session
-
-Packet = tuple[TrafficSelector, TrafficSelector]
-
-
-class Setup:
-    """What is needed until both sides are authenticated, and not a moment longer."""
-
-    __slots__ = (
-        "authorities_asked",
-        "candidates",
-        "cookie",
-        "deadline",
-        "exchange",
-        "first_request",
-        "first_response",
-        "int_auth",
-        "lost",
-        "method",
-        "methods_left",
-        "mixed_keys",
-        "next_keys",
-        "nonce_i",
-        "nonce_r",
-        "offers",
-        "patience",
-        "peer_hashes",
-        "peer_signs_pss",
-        "ppk_agreed",
-        "raw_key_asked",
-        "redirected_from",
-        "restarts",
-        "rounds",
-        "serial",
-        "session",
-        "started_at",
-        "suspicion",
-        "wanted",
-    )
-
-    def __init__(self) -> None:
-        self.first_request = b""
-        self.first_response = b""
-        self.nonce_i = b""
-        self.nonce_r = b""
-        self.exchange: KeyExchange | None = None
-        self.method: int | None = None
-        self.offers: tuple[Proposal, ...] = ()
-        self.methods_left: tuple[int, ...] = ()
-        """Key exchanges that IKE_INTERMEDIATE has still to do."""
-        self.next_keys: IkeKeys | None = None
-        """What takes over once the response under way is sealed."""
-        self.int_auth = IntAuth()
-        self.rounds = Rounds()
-        self.ppk_agreed = False
-        self.mixed_keys: IkeKeys | None = None
-        """What a PPK makes of the keys, until the peer has used it too."""
-        self.cookie = b""
-        self.restarts = 0
-        self.patience = Patience()
-        self.peer_hashes: tuple[SignatureHash, ...] = ()
-        self.peer_signs_pss = False
-        self.authorities_asked: tuple[bytes, ...] | None = None
-        self.raw_key_asked = False
-        self.candidates: tuple[Connection, ...] = ()
-        self.lost: list[AttemptLost] = []
-        self.wanted: list[tuple[Child, Packet | None]] = []
-        self.suspicion: Failure | None = None
-        self.deadline: float | None = None
-        self.started_at = 0.0
-        self.redirected_from: Address | None = None
-        """The gateway that sent us on to this one (RFC 5685)."""
-        self.session: Session | None = None
-        """What a peer's ticket brings back, and ``serial`` is the ticket's name."""
-        self.serial = b""
 
 
 class IkeSa:
