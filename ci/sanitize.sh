@@ -23,7 +23,8 @@ export PYTHONMALLOC=malloc
 export ASAN_OPTIONS=detect_leaks=0:abort_on_error=0:strict_string_checks=1
 export UBSAN_OPTIONS=print_stacktrace=1
 export PYTHONPATH=$root/$base/lib
-export FASTESP_MUTATIONS=$((${MUTATIONS:-1000000} / 10))
+# Over the fourteen cases of tests/unit/engine/test_mutations.py.
+export FASTESP_MUTATIONS=$((${MUTATIONS:-1000000} / 14))
 export HYPOTHESIS_STORAGE_DIRECTORY=$root/$base/hypothesis
 
 # -P: the sources' directory, with the release's extensions in it, stays off the path.
