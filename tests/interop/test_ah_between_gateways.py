@@ -1,6 +1,6 @@
 """AH as IKE negotiates it, between two gateways of ours: protocol 51 on the wire.
 
-AES-GMAC (RFC 4543) is checked between our own gateways alone: Linux has no AES-GMAC in AH, so no peer here could carry it.
+AES-GMAC (RFC 4543) is checked between our own gateways alone: Linux has none in AH, so no peer here could carry it.
 """
 
 from __future__ import annotations
