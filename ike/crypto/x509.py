@@ -42,6 +42,10 @@ _LONGEST_PATH = 8
 _MOST_SIGNATURES = 64
 """Signatures checked for one peer: certificates that all claim one issuer must not cost us more."""
 
+_LONGEST_RSA = 8192
+_HIGHEST_EXPONENT = 1 << 32
+"""Of RSA keys in CA certificates that a peer sends: those that are in use have 3 or 65537."""
+
 _HANDLED = frozenset(
     (
         ExtensionOID.BASIC_CONSTRAINTS,
@@ -121,7 +125,8 @@ class Trust:
             raise _refuse("cert-missing", "the peer sent no certificate", "set send_cert = always on the peer's side")
         if not is_sound(chain[0]):
             raise _refuse("cert-malformed", "the peer's certificate cannot be read", "issue it anew")
-        verified = self._trusted(chain[0], [c for c in (*chain[1:], *self.intermediates) if is_sound(c)])
+        sent = [c for c in chain[1:] if is_sound(c) and has_ordinary_key(c)]
+        verified = self._trusted(chain[0], [*sent, *(c for c in self.intermediates if is_sound(c))])
         if identity is not None and not certificate_has(verified.leaf, identity):
             names = ", ".join(f"'{name}'" for name in certificate_identities(verified.leaf))
             raise _refuse(
@@ -369,6 +374,14 @@ def is_sound(certificate: x509.Certificate) -> bool:
     except UNREADABLE:
         return False
     return True
+
+
+def has_ordinary_key(certificate: x509.Certificate) -> bool:
+    """Whether a signature of its key is checked at once: anybody can make a key with which that takes milliseconds."""
+    key = certificate.public_key()
+    if isinstance(key, rsa.RSAPublicKey):
+        return key.key_size <= _LONGEST_RSA and key.public_numbers().e <= _HIGHEST_EXPONENT
+    return isinstance(key, SPKI_TYPES)
 
 
 def certificate_identities(certificate: x509.Certificate) -> tuple[Identity, ...]:
