@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any
 
-from fastesp.dataplane.base import Acquire, DataPlaneError
+from fastesp.dataplane.base import Acquire, DataPlaneError, PolicyAction
 from ike.config import AddressTemplate, Child, Connection, DeadAction, Mode, StartAction
 from ike.errors import LocalError
 from ike.events import FailureRecord, IkeSaRedirected
@@ -37,6 +37,8 @@ HOLD_OFF_FIRST, HOLD_OFF_LAST = 1.0, 30.0
 
 RETRY_AFTER = 2.0
 """Seconds between two of ``keyingtries``."""
+
+TRAPS = (StartAction.TRAP, StartAction.TRAP_START)
 
 TRAP_RETRY = 30.0
 """Seconds after which a trap is tried again whose peer's name had no address."""
@@ -87,11 +89,14 @@ class Starter:
         )
 
     async def _begin(self, connection: Connection, child: Child) -> None:
-        if child.start_action in (StartAction.TRAP, StartAction.TRAP_START):
+        if child.start_action in TRAPS:
             try:
                 await self.install(connection, child)
             except LocalError as error:
                 self.begin_failed(connection.name, child.name, error)
+                before = self._tunnels.trap(f"{connection.name}/{child.name}")
+                if before is not None and before.policy.action is PolicyAction.BYPASS:
+                    self._tunnels.clear_trap(before.policy.name)
                 if any(template.name is not None for template in connection.remote_addrs):
                     self._spawn(self._install_later(connection, child))
         if child.start_action in (StartAction.START, StartAction.TRAP_START) and _negotiable(child):
@@ -242,11 +247,18 @@ class Starter:
                 self._trying[new_ike_id, child] = self._trying.pop((attempt_id, child))
 
     def forget(self, connection_name: str) -> None:
-        """A connection was unloaded or changed: its traps go, and nothing is tried again."""
+        """A connection was unloaded or changed: its traps go, and nothing is tried again.
+
+        Those that it still wants stay until :meth:`loaded` replaces them: no packet leaves in the clear meanwhile.
+        """
+        connection = self._registry.get(connection_name)
         for trap in self._tunnels.traps:
-            if trap.connection == connection_name:
+            if trap.connection != connection_name:
+                continue
+            self._hold_offs.pop(trap.policy.name, None)
+            child = connection.child(trap.child.name) if connection is not None else None
+            if child is None or child.start_action not in TRAPS:
                 self._tunnels.clear_trap(trap.policy.name)
-                self._hold_offs.pop(trap.policy.name, None)
 
     def stop(self) -> None:
         """Try nothing more."""

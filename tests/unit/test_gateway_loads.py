@@ -16,7 +16,7 @@ from fastesp.gateway import starter as starter_module
 from fastesp.gateway.daemon import Process
 from fastesp.gateway.gateway import Gateway
 from fastesp.gateway.options import Options
-from ike.config import AddressTemplate, Child, Connection, StartAction, TsTemplate
+from ike.config import AddressTemplate, Child, Connection, Mode, StartAction, TsTemplate
 from ike.credentials import CredentialStore
 from ike.timing import Timing
 from ike.wire.selectors import TrafficSelector
@@ -109,3 +109,50 @@ async def test_nobody_looks_for_the_peer_of_a_connection_that_was_unloaded(monke
     async with asyncio.timeout(5):
         while gateway.starter._tasks:
             await asyncio.sleep(0.01)
+
+
+async def test_a_trap_is_in_place_while_its_changed_connection_waits_for_a_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gateway = memory_gateway()
+    asked, answered = asyncio.Event(), asyncio.Event()
+
+    async def lookup(name: str) -> tuple[object, ...]:
+        del name
+        asked.set()
+        await answered.wait()
+        return (ip_address("127.0.0.1"),)
+
+    monkeypatch.setattr(gateway.resolver, "lookup", lookup)
+    before = Connection("site", children=(TRAPPED, replace(TRAPPED, name="old"), replace(TRAPPED, name="idle")))
+    await process(gateway).apply(settings(before))
+    changed = Connection(
+        "site",
+        remote_addrs=(AddressTemplate(name="peer.example.org"),),
+        children=(replace(TRAPPED, priority=7), replace(TRAPPED, name="idle", start_action=StartAction.NONE)),
+    )
+    load = asyncio.create_task(process(gateway).apply(settings(changed)))
+    await asyncio.wait_for(asked.wait(), 5)
+    assert trapped(gateway) == ["site/net"]
+    answered.set()
+    await load
+    assert [(trap.policy.name, trap.policy.priority) for trap in gateway.tunnels.traps] == [("site/net", 7)]
+
+
+async def test_what_passed_in_the_clear_does_so_no_longer_where_a_trap_in_its_place_fails() -> None:
+    gateway = memory_gateway()
+    passing = replace(TRAPPED, mode=Mode.PASS)
+    await process(gateway).apply(settings(Connection("site", children=(passing,))))
+    assert trapped(gateway) == ["site/net"]
+    await process(gateway).apply(settings(Connection("site", children=(replace(TRAPPED, remote_ts=(HOST,)),))))
+    assert trapped(gateway) == []
+
+
+async def test_a_trap_stays_where_what_is_to_replace_it_fails() -> None:
+    gateway = memory_gateway()
+    await process(gateway).apply(settings(Connection("site", children=(TRAPPED,))))
+    await process(gateway).apply(settings(Connection("site", children=(replace(TRAPPED, remote_ts=(HOST,)),))))
+    assert trapped(gateway) == ["site/net"]
+    assert [failure.record.code for failure in gateway.failures] == ["trap-without-selectors"]
+    await process(gateway).apply(settings())
+    assert trapped(gateway) == []
