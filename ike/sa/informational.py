@@ -128,9 +128,10 @@ def _deleted(sa: IkeSa, deletes: Sequence[DeletePayload], now: float) -> list[Pa
     """
     holder = rekey_ike.keeper(sa)
     gone: dict[int, list[bytes]] = {}
+    named = {(child.protocol, child.spi_out.to_bytes(4, "big")): child for child in holder.children.values()}
     for delete in deletes:
         for spi in delete.spis:
-            child = holder.child_by_outbound(spi, delete.protocol)
+            child = named.pop((delete.protocol, spi), None)
             if child is None:
                 _remember(sa, spi)
                 continue

@@ -20,6 +20,7 @@ from ike.wire.header import Header, push_header
 from ike.wire.identity import Identity
 from ike.wire.message import pull_message, pull_payloads, push_message, push_payloads
 from ike.wire.payloads import (
+    DeletePayload,
     KePayload,
     NoncePayload,
     NotifyPayload,
@@ -36,13 +37,13 @@ TO_B_FLOATED = Path(B, 4500, A, 4500)
 SUITE = (Transform(1, 20, 256), Transform(5, 0))
 
 
-def request(peer: Peer, *payloads: Payload) -> bytes:
-    """The peer's next CREATE_CHILD_SA, with its keys."""
+def request(peer: Peer, *payloads: Payload, exchange: ExchangeType = ExchangeType.CREATE_CHILD_SA) -> bytes:
+    """The peer's next request, with its keys."""
     sa = next(iter(peer.endpoint._core.by_id.values()))
     flags = HeaderFlag.INITIATOR if sa.initiator else HeaderFlag(0)
     first, chain = push_payloads(payloads)
     assert sa.envelope_out is not None
-    header = Header(sa.spi_i, sa.spi_r, ExchangeType.CREATE_CHILD_SA, flags, sa.window.next_outgoing)
+    header = Header(sa.spi_i, sa.spi_r, exchange, flags, sa.window.next_outgoing)
     sa.window.next_outgoing += 1
     return sa.envelope_out.seal(push_header(header), first, chain)
 
@@ -116,6 +117,21 @@ def test_selectors_of_ours_that_fit_no_message_are_a_record_and_no_ike_sa_that_s
     world.run(1)
     assert a.established()
     assert b.installed
+
+
+def test_thousands_of_spis_to_delete_are_looked_up_at_once() -> None:
+    world, a, b = up()
+    for number in range(500):
+        world.inject(request(a, *child(0x8000 + number, LOCAL, REMOTE)), TO_B_FLOATED)
+        world.run(0.05)
+    assert len(b.installed) == 501
+    several = [DeletePayload(ProtocolId.ESP, tuple(bytes((n & 255,)) for n in range(4096)))] * 14
+    real = DeletePayload(ProtocolId.ESP, tuple((0x8000 + n).to_bytes(4, "big") for n in range(500)))
+    began = time.process_time()
+    world.inject(request(a, *several, real, exchange=ExchangeType.INFORMATIONAL), TO_B_FLOATED)
+    world.run(1)
+    assert time.process_time() - began < 0.3
+    assert len(b.installed) == 1
 
 
 LOCAL = [TrafficSelector.of_network(ip_network("10.10.0.0/24"))]
