@@ -81,12 +81,12 @@ cdef class Policies:
     # The worker's: none takes the GIL.
     cdef const cached_t* decide(self, const flow_t* flow, uint64_t h) noexcept nogil
     cdef uint32_t insert(
-        self, const selector_t* selectors, uint32_t count, uint8_t action, uint32_t priority, uint32_t sa
+        self, const selector_t* selectors, uint32_t count, uint8_t action, uint64_t priority, uint32_t sa
     ) noexcept nogil
     cdef bint erase(self, uint32_t policy) noexcept nogil
     cdef uint32_t search(self, const flow_t* flow) noexcept nogil
 
-    cdef bint insert_row(self, const selector_t* selector, uint32_t policy, uint32_t priority) noexcept nogil
+    cdef bint insert_row(self, const selector_t* selector, uint32_t policy, uint64_t priority) noexcept nogil
     cdef void link(self, uint32_t at) noexcept nogil
     cdef void unlink(self, uint32_t at) noexcept nogil
     cdef bint grow_rows(self) noexcept nogil

@@ -13,9 +13,11 @@ from fastesp.engine.selector cimport selector_matches, selector_read, selector_t
 import secrets
 
 cdef enum:
-    SPECIFICITY_MAX = 1023
+    SPECIFICITY_BITS = 10
+    SPECIFICITY_MAX = (1 << SPECIFICITY_BITS) - 1
 
 cdef uint64_t NO_RANK = 0xffffffffffffffffU
+cdef uint64_t PRIORITY_MAX = (1 << 48) - 1
 
 ACTIONS = {"protect": POLICY_PROTECT, "trap": POLICY_TRAP, "bypass": POLICY_BYPASS, "discard": POLICY_DISCARD}
 
@@ -66,7 +68,7 @@ cdef class Policies:
 
     # ---- adding ------------------------------------------------------------------------------------------------
 
-    def add(self, object selectors, object action, *, uint32_t priority=0, uint32_t sa=NO_SLOT):
+    def add(self, object selectors, object action, *, uint64_t priority=0, uint32_t sa=NO_SLOT):
         """A policy for any of ``selectors``; returns its slot.
 
         ``action`` is a :class:`fastesp.dataplane.base.PolicyAction` or its value. Raises :class:`ValueError` for bad
@@ -75,6 +77,8 @@ cdef class Policies:
         values = tuple(selectors)
         if not values:
             raise ValueError("a policy needs at least one selector")
+        if priority > PRIORITY_MAX:
+            raise ValueError(f"a policy's priority is at most {PRIORITY_MAX}, not {priority}")
         cdef uint32_t slot
         cdef size_t at
         cdef uint8_t number = action_number(action)
@@ -92,7 +96,7 @@ cdef class Policies:
         return slot
 
     cdef uint32_t insert(
-        self, const selector_t* selectors, uint32_t count, uint8_t action, uint32_t priority, uint32_t sa
+        self, const selector_t* selectors, uint32_t count, uint8_t action, uint64_t priority, uint32_t sa
     ) noexcept nogil:
         """The worker's way of adding. NO_SLOT: no room."""
         cdef uint32_t slot, at
@@ -116,7 +120,7 @@ cdef class Policies:
         self.changed()
         return slot
 
-    cdef bint insert_row(self, const selector_t* selector, uint32_t policy, uint32_t priority) noexcept nogil:
+    cdef bint insert_row(self, const selector_t* selector, uint32_t policy, uint64_t priority) noexcept nogil:
         cdef uint8_t local_bits = common_bits(
             selector.family, selector.local_start_high, selector.local_start_low,
             selector.local_end_high, selector.local_end_low)
@@ -138,7 +142,7 @@ cdef class Policies:
             self.row_fresh += 1
         row = &self.rows[at]
         row.selector = selector[0]
-        row.rank = <uint64_t>priority << 32 | (SPECIFICITY_MAX - specificity(selector, local_bits, remote_bits))
+        row.rank = priority << SPECIFICITY_BITS | (SPECIFICITY_MAX - specificity(selector, local_bits, remote_bits))
         row.order = self.next_order
         self.next_order += 1
         row.policy = policy
