@@ -123,6 +123,7 @@ cdef class SaTable:
     cdef uint32_t drain(self, event_t* events, uint32_t capacity) noexcept nogil
     cdef void expire(self, uint32_t slot, uint16_t limit) noexcept nogil
     cdef bint note(self, uint32_t slot, uint16_t kind, uint16_t limit) noexcept nogil
+    cdef void unsay(self, uint32_t slot) noexcept nogil
     cdef bint take_random(self, uint8_t* iv, uint32_t length) noexcept nogil
     cdef sa_t* live(self, uint32_t slot) except NULL
 

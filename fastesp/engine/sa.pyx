@@ -130,21 +130,24 @@ cdef class SaTable:
         ``key`` (AES-GMAC in AH: ``integrity_key``) ends with the salt where the suite has one. ``epoch`` (outbound, 16
         bits) must differ between any two loads of one key: it is the upper part of the IV. ``local`` and ``remote`` are
         the outer addresses; transport mode and AH need them. ``nat`` (transport mode): a NAT changed the addresses, so
-        that TCP's and UDP's checksums are made anew. Raises :class:`ValueError` that names the value at fault.
+        that TCP's and UDP's checksums are made anew. ``copy_*`` say what of the inner header a tunnel's outer one has;
+        in transport mode there is one header, which stays as it is. Raises :class:`ValueError` that names the value at
+        fault.
         """
         cdef Sa prepared = Sa.__new__(Sa)
         cdef sa_t* sa = &prepared.state
+        cdef bint transport = is_value(mode, "transport", ("tunnel", "transport"), "mode")
         if spi < 1:
             raise ValueError("SPI 0 never goes on the wire (RFC 4303 section 2.1)")
         sa.spi = spi
         sa.flags = (
             (SA_AH if is_value(protocol, 51, (50, 51), "protocol") else 0)
-            | (SA_TRANSPORT if is_value(mode, "transport", ("tunnel", "transport"), "mode") else 0)
+            | (SA_TRANSPORT if transport else 0)
             | (SA_ESN if esn else 0)
             | (SA_NAT if nat else 0)
-            | (SA_COPY_DF if copy_df else 0)
-            | (SA_COPY_ECN if copy_ecn else 0)
-            | (SA_COPY_DSCP if copy_dscp else 0)
+            | (SA_COPY_DF if copy_df or transport else 0)
+            | (SA_COPY_ECN if copy_ecn or transport else 0)
+            | (SA_COPY_DSCP if copy_dscp or transport else 0)
         )
         sa.tos = <uint8_t>(within(dscp, 63, "DSCP") << 2)
         sa.mtu = <uint16_t>within(mtu, 65535, "MTU")
@@ -311,6 +314,16 @@ cdef class SaTable:
         memmove(self.events, self.events + count, self.event_count * sizeof(event_t))
         return count
 
+    cdef void unsay(self, uint32_t slot) noexcept nogil:
+        """What nobody has drained yet would be said of the SA that takes the slot over."""
+        cdef uint32_t kept = 0
+        cdef uint32_t at
+        for at in range(self.event_count):
+            if self.events[at].slot != slot:
+                self.events[kept] = self.events[at]
+                kept += 1
+        self.event_count = kept
+
     # ---- 4. forget ---------------------------------------------------------------------------------------------
 
     def retire(self, uint32_t slot):
@@ -334,6 +347,7 @@ cdef class SaTable:
             return False
         if self.inbound:
             self.erase(self.slots[slot].spi)
+        self.unsay(slot)
         sa_wipe(&self.slots[slot])
         self.freed[self.freed_count] = slot
         self.freed_count += 1
