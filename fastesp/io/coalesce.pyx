@@ -3,7 +3,7 @@
 1. ``gather`` walks a batch. A TCP segment with nothing but ACK (and PSH) that continues one seen in the same batch,
    or a UDP datagram as long as the one before it in its flow, header for header alike, joins it; anything else is an
    item of its own. Within a flow order is kept: a packet that does not fit closes what came before it.
-2. A packet's own checksum is verified before it joins: the joined one is vouched for to the kernel, and a damaged
+2. A packet's own checksums are verified before it joins: the joined one is vouched for to the kernel, and a damaged
    packet must not be vouched for. (It goes on alone, for its receiver to judge.)
 3. ``finish`` corrects the first header for the whole and fills the virtio-net header;
 4. one writev an item: payloads go from where they were opened into the kernel, without a copy of ours.
@@ -89,8 +89,10 @@ cdef inline bint _view_udp(view_t* view, uint32_t length) noexcept nogil:
 
 
 cdef bint _intact(const view_t* view) noexcept nogil:
-    """Whether the TCP or UDP checksum verifies."""
+    """Whether the TCP or UDP checksum verifies, and IPv4's: a joined packet gets a new one of that."""
     cdef uint32_t length = view.transport + view.payload
+    if view.family == 4 and fold(add(0, view.ip, view.network)) != 0xFFFF:
+        return False
     return fold(add(pseudo_header(view.ip, view.family, view.protocol, length), view.upper, length)) == 0xFFFF
 
 

@@ -76,6 +76,14 @@ def test_a_segment_with_a_wrong_checksum_is_not_vouched_for() -> None:
     assert joined[1][0] == bytes(damaged)
 
 
+def test_a_segment_whose_ip_header_is_damaged_is_not_vouched_for() -> None:
+    damaged = bytearray(bytes(tcp(200)))
+    damaged[11] ^= 1
+    joined = coalesce([bytes(tcp(100)), bytes(damaged), bytes(tcp(300))])
+    assert [header["flags"] for _, header in joined] == [0, 0, 0]
+    assert joined[1][0] == bytes(damaged)
+
+
 def test_without_df_the_identification_must_count_up() -> None:
     def numbered(seq: int, ident: int) -> Packet:
         packet = tcp(seq)
