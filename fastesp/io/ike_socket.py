@@ -154,7 +154,10 @@ def _allow_fragments(sock: socket.socket, version: int) -> None:
 
 
 class _fragmenting:  # noqa: N801 - reads as a word
-    """The NAT-T socket carries ESP's DF setting of the moment: lift it for one message, then put it back."""
+    """The NAT-T socket carries ESP's DF setting of the moment: lift it for one message, then put it back.
+
+    The worker may change it meanwhile: ``Sender`` finds out where a packet without DF is told that it is too long.
+    """
 
     def __init__(self, sock: socket.socket, version: int, wanted: bool) -> None:
         self._sock = sock
@@ -162,13 +165,14 @@ class _fragmenting:  # noqa: N801 - reads as a word
         self._option = (
             (socket.IPPROTO_IP, IP_MTU_DISCOVER) if version == 4 else (socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER)
         )
-        self._before = 0
+        self._before = PMTUDISC_DONT
 
     def __enter__(self) -> None:
         if self._wanted:
             self._before = self._sock.getsockopt(*self._option)
+        if self._before != PMTUDISC_DONT:
             self._sock.setsockopt(*self._option, PMTUDISC_DONT)
 
     def __exit__(self, *_: object) -> None:
-        if self._wanted:
+        if self._before != PMTUDISC_DONT:
             self._sock.setsockopt(*self._option, self._before)

@@ -25,6 +25,7 @@ cdef class Sender:
     cdef uint32_t used          # vectors
     cdef uint32_t bytes_joined  # in the last message
     cdef bint joinable          # whether the last message may take one more
+    cdef int waits_left         # for room in a full socket buffer, for the rest of this batch
     cdef uint64_t* counts       # [verdict], the worker's: what could not be sent
     cdef uint32_t too_big       # SA of a packet that its path has no room for; NO_SLOT: none since the worker looked
     cdef readonly uint64_t calls
@@ -41,6 +42,7 @@ cdef class Sender:
     ) noexcept nogil
     cdef uint32_t _place(self, Batch batch, uint32_t index, const path_t* path, uint32_t count) noexcept nogil
     cdef void _address(self, uint32_t message, const path_t* path, uint8_t tos, uint32_t segment) noexcept nogil
+    cdef int _index_of(self, int fd) noexcept nogil
     cdef void _set_df(self, int fd, bint df) noexcept nogil
     cdef void _flush(self, Batch batch, const path_t* paths, int fd, uint32_t count) noexcept nogil
     cdef int _in_fragments(self, int fd, mmsghdr* message, const uint8_t* packet, uint32_t length) noexcept nogil

@@ -2,8 +2,9 @@
 
 1. ``_gather`` takes packets in order as long as they leave by one socket with one DF setting; those in a row that
    share SA and size become one UDP GSO message (up to 64, the last may be shorter), the others a message each.
-2. ``_flush`` hands the messages to sendmmsg. A full socket buffer is waited for, bounded; a GSO message that the
-   kernel refuses is sent again packet by packet, so that a device that cannot do it costs speed, not packets.
+2. ``_flush`` hands the messages to sendmmsg. A full socket buffer is waited for, bounded for the whole batch; a GSO
+   message that the kernel refuses is sent again packet by packet, so that a device that cannot do it costs speed, not
+   packets.
 3. AH goes with its IP header, whose identification its ICV covers. The kernel does not fragment such packets: where
    one is too long for its path and may be cut, ``_in_fragments`` does (fragment.pyx).
 4. What could not be sent has its verdict changed: TOO_BIG, OVERFLOW or SEND_FAILED.
@@ -44,7 +45,7 @@ cdef enum:
     # header, add.
     SEALED_IPV6_MINIMUM = 1280 + 88
     WAIT_MS = 20            # for room in a full socket buffer, at a time
-    WAITS = 10              # then the packets are dropped
+    WAITS = 10              # a batch; then what finds no room is dropped: a worker has more to do than to wait
 
 
 cdef class Sender:
@@ -81,6 +82,7 @@ cdef class Sender:
         cdef uint32_t count
         cdef int fd
         cdef bint df
+        self.waits_left = WAITS
         while at < batch.count:
             count = self._gather(batch, paths, path_count, &at, &fd, &df)
             if count:
@@ -162,9 +164,12 @@ cdef class Sender:
             segment,
         )
 
+    cdef int _index_of(self, int fd) noexcept nogil:
+        return 0 if fd == self.udp4 else 1 if fd == self.udp6 else 2 if fd == self.raw4 else 3
+
     cdef void _set_df(self, int fd, bint df) noexcept nogil:
         """DF for what follows on this socket (RFC 4301 section 8.1); there is no control message for it."""
-        cdef int index = 0 if fd == self.udp4 else 1 if fd == self.udp6 else 2 if fd == self.raw4 else 3
+        cdef int index = self._index_of(fd)
         cdef int value = IP_PMTUDISC_DO if df else IP_PMTUDISC_DONT
         if fd == self.ah4 or fd == self.ah6 or self.fragment[index] == df:
             return  # AH's header says it already
@@ -210,16 +215,19 @@ cdef class Sender:
         """One packet that is a message. IPv6 inside gets 1,280 bytes through whatever the path: in fragments, then."""
         cdef packet_t* packet = &batch.packets[self.order[index]]
         cdef bint promised = packet.length <= SEALED_IPV6_MINIMUM
+        cdef bint df = (packet.flags & FLAG_DF) != 0
         cdef int sent = self._try(fd, message, 1)
         if sent == -EMSGSIZE and promised:
             self.too_big = packet.sa
         if sent == -EMSGSIZE and packet.flags & FLAG_OUTER:
-            if promised or not packet.flags & FLAG_DF:
+            if promised or not df:
                 sent = self._in_fragments(fd, message, batch.region + packet.offset, packet.length)
-        elif sent == -EMSGSIZE and promised and packet.flags & FLAG_DF:
+        elif sent == -EMSGSIZE and (promised or not df):
+            # Without DF: the control plane, whose IKE messages share this socket, has set it behind our back.
+            self.fragment[self._index_of(fd)] = -1
             self._set_df(fd, False)
             sent = self._try(fd, message, 1)
-            self._set_df(fd, True)
+            self._set_df(fd, df)
         if sent == 1:
             self.datagrams += 1
         else:
@@ -258,9 +266,8 @@ cdef class Sender:
     cdef int _try(self, int fd, mmsghdr* messages, uint32_t count) noexcept nogil:
         """sendmmsg that waits a bounded while for room: how many went, or a negative errno why the first did not."""
         cdef pollfd waiting
-        cdef int attempt, i
-        cdef int sent
-        for attempt in range(WAITS):
+        cdef int i, sent
+        while True:
             self.calls += 1
             sent = sendmmsg(fd, messages, count, MSG_DONTWAIT)
             if sent >= 0:
@@ -269,10 +276,12 @@ cdef class Sender:
                 return sent
             if errno != EAGAIN and errno != EINTR:
                 return -errno
+            if self.waits_left == 0:
+                return -EAGAIN
+            self.waits_left -= 1
             waiting.fd = fd
             waiting.events = POLLOUT
             poll(&waiting, 1, WAIT_MS)
-        return -EAGAIN
 
 
 cdef bint _is_refusal(int error) noexcept nogil:
