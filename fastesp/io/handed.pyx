@@ -24,8 +24,8 @@ cdef class HandedReceiver(Receiver):
             self.senders[self.sender_count] = <void*> mailbox
             self.sender_count += 1
 
-    cdef int fill(self) noexcept nogil:
-        """Take over what is there, a batch at most; 0: nothing is."""
+    cdef bint fill(self) noexcept nogil:
+        """Take over what is there, a batch at most; false: nothing is."""
         cdef uint64_t rings
         cdef uint32_t i
         # Before the look into the mailboxes: what comes after it rings again.
@@ -34,7 +34,7 @@ cdef class HandedReceiver(Receiver):
         for i in range(self.sender_count):
             self._empty(<Mailbox> self.senders[(self.next_sender + i) % self.sender_count])
         self.next_sender = (self.next_sender + 1) % self.sender_count
-        return <int> self.batch.count
+        return self.batch.count != 0
 
     cdef void _empty(self, Mailbox mailbox) noexcept nogil:
         cdef int64_t length

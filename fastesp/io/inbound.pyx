@@ -15,11 +15,13 @@ from fastesp.engine.batch cimport FLAG_OUTER, NO_SLOT, packet_t
 from fastesp.engine.esp cimport Engine
 from fastesp.engine.verdict cimport VERDICT_OK, VERDICT_UNKNOWN_SPI
 from fastesp.io.checksum cimport get_be32
-from fastesp.io.linux cimport load_acquire
 from fastesp.io.mailbox cimport Mailbox
 from fastesp.io.note cimport NOTE_MOVED, NOTE_UNKNOWN_SPI, note_t
 from fastesp.io.path cimport path_equal
-from fastesp.io.worker cimport COMMAND_RUN, monotonic, stage_begin, stage_end, watch
+from fastesp.io.worker cimport is_wanted, monotonic, stage_begin, stage_end, watch
+
+cdef enum:
+    LOOK_EVERY = 16         # rounds over inputs that never run dry, until the others are looked at again
 
 cdef uint64_t SECOND = 1000000000
 cdef uint64_t UNKNOWN_EVERY = SECOND // 10     # UnknownSpi
@@ -51,12 +53,16 @@ cdef class Inbound(Worker):
 
     cdef void loop(self) noexcept nogil:
         cdef uint64_t ready = 0
+        cdef uint32_t rounds = 0
         cdef uint32_t i
         while True:
-            if load_acquire(&self.command) != COMMAND_RUN and not self.attend():
+            if is_wanted(self) and not self.attend():
                 return
             if ready == 0:
-                self.wait(&ready)
+                self.wait(&ready, self.patience)
+            elif rounds % LOOK_EVERY == 0:
+                self.wait(&ready, 0)
+            rounds += 1
             for i in range(self.input_count):
                 if ready >> i & 1 and not self._serve(<Receiver> self.inputs[i]):
                     ready &= ~(<uint64_t> 1 << i)
@@ -66,9 +72,11 @@ cdef class Inbound(Worker):
         cdef uint64_t now
         cdef uint64_t began = stage_begin(self)
         cdef packet_t* packets = receiver.batch.packets
-        if receiver.fill() == 0:
+        if not receiver.fill():
             return False
         stage_end(self, &self.reading, began)
+        if receiver.batch.count == 0:
+            return True
         now = monotonic()
         self.batches += 1
         self.packets += receiver.batch.count

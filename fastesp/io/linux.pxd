@@ -149,6 +149,7 @@ cdef extern from "<sys/epoll.h>" nogil:
     int EPOLL_CTL_ADD
     int EPOLL_CTL_DEL
     uint32_t EPOLLIN
+    uint32_t EPOLLERR
     int EPOLL_CLOEXEC
 
 

@@ -17,6 +17,7 @@ cdef class Mailbox:
     cdef bint put(
         self, const void* first, uint32_t first_length, const void* second, uint32_t second_length
     ) noexcept nogil
+    cdef bint has_room(self, uint32_t records, uint32_t length) noexcept nogil
     # The reader's: length of the oldest record (-1: none), its bytes from `at` on, and on to the next one.
     cdef int64_t next(self) noexcept nogil
     cdef void copy(self, uint32_t at, void* data, uint32_t length) noexcept nogil

@@ -49,6 +49,11 @@ cdef class Mailbox:
             write(self.fd, &one, 8)
         return True
 
+    cdef bint has_room(self, uint32_t records, uint32_t length) noexcept nogil:
+        """Whether so many records of ``length`` bytes would find room now. The writer's."""
+        cdef uint64_t need = (4 + <uint64_t> length + 7) & ~<uint64_t> 7
+        return records * need <= self.size - (self.head - load_acquire(&self.tail))
+
     cdef void _write(self, uint64_t at, const void* data, uint32_t length) noexcept nogil:
         cdef uint64_t place = at & (self.size - 1)
         cdef uint64_t until_end = self.size - place

@@ -10,6 +10,7 @@ cdef enum:
     NOTE_MOVED = 3              # slot: inbound SA, spi, path
     NOTE_UNKNOWN_SPI = 4        # spi, path
     NOTE_PATH_MTU = 5           # slot: outbound SA, spi: the kernel says that a packet is too big for its path
+    NOTE_DEVICE_GONE = 6        # the TUN device was deleted
 
 
 cdef struct note_t:

@@ -8,6 +8,7 @@ LIMIT: int
 MOVED: int
 UNKNOWN_SPI: int
 PATH_MTU: int
+DEVICE_GONE: int
 
 class Note(NamedTuple):
     kind: int

@@ -27,6 +27,7 @@ cdef class Outbound(Worker):
     cdef uint64_t next_error    # no ICMP error before
     cdef uint64_t next_mtu      # no NOTE_PATH_MTU before
 
+    cdef void _device_gone(self) noexcept nogil
     cdef bint _fill(self) noexcept nogil
     cdef void _release(self) noexcept nogil
     cdef bint _take_over(self) noexcept nogil

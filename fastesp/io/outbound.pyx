@@ -30,10 +30,10 @@ from fastesp.engine.verdict cimport (
 from fastesp.io.checksum cimport get_be16
 from fastesp.io.held cimport held_t
 from fastesp.io.icmp cimport ICMP_ROOM, too_big
-from fastesp.io.linux cimport load_acquire
+from fastesp.io.linux cimport EPOLL_CTL_DEL, epoll_ctl
 from fastesp.io.mailbox cimport Mailbox
-from fastesp.io.note cimport NOTE_ACQUIRE, NOTE_PATH_MTU, note_t
-from fastesp.io.worker cimport COMMAND_RUN, monotonic, stage_begin, stage_end, watch
+from fastesp.io.note cimport NOTE_ACQUIRE, NOTE_DEVICE_GONE, NOTE_PATH_MTU, note_t
+from fastesp.io.worker cimport is_wanted, monotonic, stage_begin, stage_end, watch
 
 cdef enum:
     TAKEN = 64              # packets taken over at a time: as many as go out in one GSO message
@@ -104,14 +104,23 @@ cdef class Outbound(Worker):
         cdef uint64_t ready = 0
         cdef uint64_t began
         while True:
-            if load_acquire(&self.command) != COMMAND_RUN and not self.attend():
+            if is_wanted(self) and not self.attend():
                 return
             began = stage_begin(self)
             if not self._fill():
-                self.wait(&ready)
+                if self.wait(&ready, self.patience):
+                    self._device_gone()
                 continue
             stage_end(self, &self.reading, began)
             self._process(monotonic())
+
+    cdef void _device_gone(self) noexcept nogil:
+        """Somebody deleted the TUN device: it would wake us without end, and say nothing ever more."""
+        cdef note_t note
+        epoll_ctl(self.epoll, EPOLL_CTL_DEL, self.reader.fd, NULL)
+        memset(&note, 0, sizeof(note))
+        note.kind = NOTE_DEVICE_GONE
+        self.notes.put(&note, sizeof(note), NULL, 0)
 
     cdef bint _fill(self) noexcept nogil:
         """A batch: what was held and is to be tried again, else what others handed over and the TUN's in turn."""

@@ -33,7 +33,7 @@ cdef class Receiver:
     cdef readonly uint64_t copied   # bytes: by the kernel
 
     cdef uint8_t* data(self, uint32_t slot) noexcept nogil
-    cdef int fill(self) noexcept nogil
+    cdef bint fill(self) noexcept nogil
     cdef int _receive(self) noexcept nogil
     cdef void _describe(self, uint32_t slot) noexcept nogil
     cdef void _add(self, uint32_t slot, int32_t offset, uint32_t length, uint8_t tos, uint8_t flags) noexcept nogil

@@ -7,6 +7,8 @@ class Receiver:
     calls: int
     copied: int
 
+    def look(self) -> bool: ...
+
 class UdpReceiver(Receiver):
     handed: int
 

@@ -1,7 +1,8 @@
 """Datagrams in: recvmmsg into a region of our own, one descriptor an ESP packet.
 
 1. ``fill`` hands over what the last system call brought, as much as a batch holds; only when all of it has been
-   handed over is the kernel asked again, because descriptors point into the same buffers.
+   handed over is the kernel asked again, because descriptors point into the same buffers. One system call at most: who
+   sends without end what ends here (keepalives, IKE) keeps a worker from nothing else.
 2. A message is a datagram, or (UDP GRO) up to 64 of one size side by side: each gets its descriptor, in place.
 3. UDP on the NAT-T port is sorted by RFC 3948 section 2: keepalive, IKE behind a non-ESP marker, or ESP.
 4. ESP of another worker's SA is handed over to that one. The kernel leaves few of them: GRO joins datagrams of one
@@ -66,15 +67,18 @@ cdef class Receiver:
         """Where the datagrams of ``slot`` begin."""
         return self.region + <size_t> slot * SLOT_SIZE + SLOT_HEAD
 
-    cdef int fill(self) noexcept nogil:
-        """Describe what is there, at most a batch; 0: nothing is."""
+    cdef bint fill(self) noexcept nogil:
+        """Describe what is there, at most a batch, which stays empty where all of it ends here; false: nothing is."""
         self.batch.count = 0
-        while self.batch.count < self.batch.capacity:
-            if self.next == self.received:
-                if self.batch.count or self._receive() <= 0:
-                    break
+        if self.next == self.received and self._receive() <= 0:
+            return False
+        while self.next != self.received and self.batch.count < self.batch.capacity:
             self._describe(self.next)
-        return <int> self.batch.count
+        return True
+
+    def look(self):
+        """What a worker does at a time; whether something was there. For tests."""
+        return self.fill()
 
     cdef int _receive(self) noexcept nogil:
         cdef uint32_t slot

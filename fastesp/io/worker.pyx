@@ -1,13 +1,16 @@
 """A worker: a thread that never holds the GIL in its loop, and how the control plane speaks to it.
 
 Control never touches a table that a worker is using. It parks the worker (``park``): the worker finishes its batch,
-says so and sleeps; until ``resume`` all that the worker owns is the control plane's. An idle worker sleeps in
-epoll_wait without a timeout, unless it was told to poll. What belongs to one that sleeps is borrowed without waking it:
-an idle gateway that sets up thousands of SAs would switch threads for nothing, several times for each.
+says so and sleeps; until ``resume`` all that the worker owns is the control plane's. Each order has a number, so that
+an answer to one that was given up is none to the next. An idle worker sleeps in epoll_wait without a timeout, unless
+it was told to poll. What belongs to one that sleeps is borrowed without waking it: an idle gateway that sets up
+thousands of SAs would switch threads for nothing, several times for each.
 """
 
+import contextlib
 import os
 import select
+import time
 
 import numpy as np
 
@@ -20,6 +23,7 @@ from fastesp.io.linux cimport (
     CLOCK_MONOTONIC,
     EPOLL_CLOEXEC,
     EPOLL_CTL_ADD,
+    EPOLLERR,
     EPOLLIN,
     change,
     clock_gettime,
@@ -108,30 +112,42 @@ cdef class Worker:
             self.loop()
 
     def park(self):
-        """Have the worker finish its batch and sleep. Raises :class:`TimeoutError`."""
+        """Have the worker finish its batch and sleep. Raises :class:`TimeoutError`; the worker goes on then."""
         if change(&self.resting, ASLEEP, BORROWED):
             self.borrowed = True
             return
-        store_release(&self.command, COMMAND_PARK)
-        os.eventfd_write(self.doorbell, 1)
-        if not select.select([self.parked], [], [], PARK_SECONDS)[0]:
-            raise TimeoutError(f"a worker did not park within {PARK_SECONDS:g} s: its thread is stuck or gone")
-        os.eventfd_read(self.parked)
+        until = time.monotonic() + PARK_SECONDS
+        self.order(COMMAND_PARK)
+        while load_acquire(&self.obeyed) != self.command:
+            if not select.select([self.parked], [], [], max(0.0, until - time.monotonic()))[0]:
+                self.resume()
+                raise TimeoutError(f"a worker did not park within {PARK_SECONDS:g} s: its thread is stuck or gone")
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(self.parked)
 
     def resume(self):
         """Let a parked worker go on."""
-        if self.borrowed:
-            self.borrowed = False
-            if swap(&self.resting, ASLEEP) == WANTED:
-                os.eventfd_write(self.released, 1)
+        if not self.borrowed:
+            self.order(COMMAND_RUN)
             return
-        store_release(&self.command, COMMAND_RUN)
-        os.eventfd_write(self.released, 1)
+        self.borrowed = False
+        if swap(&self.resting, ASLEEP) == WANTED:
+            os.eventfd_write(self.released, 1)
 
     def stop(self):
-        """Have the thread leave ``run`` after its batch."""
-        store_release(&self.command, COMMAND_STOP)
-        os.eventfd_write(self.doorbell, 1)
+        """Have the thread leave ``run`` after its batch; a parked one at once."""
+        if self.borrowed:
+            self.resume()
+        self.order(COMMAND_STOP)
+
+    cdef order(self, uint64_t kind):
+        """Also wakes the worker, wherever it sleeps."""
+        self.orders += 1
+        store_release(&self.command, self.orders << 2 | kind)
+        if kind != COMMAND_PARK:
+            os.eventfd_write(self.released, 1)
+        if kind != COMMAND_RUN:
+            os.eventfd_write(self.doorbell, 1)
 
     def set_path(self, uint32_t slot, local, int local_port, remote, int remote_port):
         """Outer addresses of the SA in ``slot`` of this direction. While parked."""
@@ -149,43 +165,52 @@ cdef class Worker:
 
     cdef bint attend(self) noexcept nogil:
         """Obey the command that stands; false: leave the loop."""
+        cdef uint64_t order = load_acquire(&self.command)
         cdef uint64_t one = 1
         cdef uint64_t got
-        if load_acquire(&self.command) == COMMAND_PARK:
+        if order & COMMAND_KIND == COMMAND_PARK:
+            store_release(&self.obeyed, order)
             write(self.parked, &one, 8)
-            while read(self.released, &got, 8) != 8:
-                pass
-        return load_acquire(&self.command) != COMMAND_STOP
+            while load_acquire(&self.command) == order:
+                read(self.released, &got, 8)
+        return load_acquire(&self.command) & COMMAND_KIND != COMMAND_STOP
 
-    cdef void wait(self, uint64_t* ready) noexcept nogil:
-        """Sleep until something is there; sets the bit of each input that is."""
+    cdef uint64_t wait(self, uint64_t* ready, int patience) noexcept nogil:
+        """Sleep until something is there; sets the bit of each input that is. Returns those that have failed.
+
+        ``patience`` in milliseconds, -1: as long as it takes.
+        """
         cdef epoll_event events[INPUTS_MAX + 1]
+        cdef uint64_t failed = 0
         cdef int count, i
         cdef uint64_t rings
         self.waits += 1
         store_release(&self.resting, ASLEEP)
-        count = epoll_wait(self.epoll, events, INPUTS_MAX + 1, self.patience)
+        count = epoll_wait(self.epoll, events, INPUTS_MAX + 1, patience)
         self.rise()
         for i in range(count):
-            if events[i].data.u64 < INPUTS_MAX:
-                ready[0] |= <uint64_t> 1 << events[i].data.u64
-            else:
+            if events[i].data.u64 == INPUTS_MAX:
                 read(self.doorbell, &rings, 8)
+                continue
+            ready[0] |= <uint64_t> 1 << events[i].data.u64
+            if events[i].events & EPOLLERR:
+                failed |= <uint64_t> 1 << events[i].data.u64
+        return failed
 
     cdef void rise(self) noexcept nogil:
         """Own again what was anybody's while we slept, once nobody has borrowed it."""
         cdef uint64_t got
         while not change(&self.resting, ASLEEP, AWAKE):
-            if change(&self.resting, BORROWED, WANTED):
-                while read(self.released, &got, 8) != 8:
-                    pass
+            change(&self.resting, BORROWED, WANTED)
+            if load_acquire(&self.resting) == WANTED:
+                read(self.released, &got, 8)
 
     cdef void tell_limits(self, bint inbound) noexcept nogil:
-        """Pass on what the engine says about lifetimes."""
+        """Pass on what the engine says about lifetimes. It is said once: without room for it, the engine keeps it."""
         cdef event_t events[64]
         cdef note_t note
         cdef uint32_t count, i
-        while True:
+        while self.notes.has_room(64, sizeof(note)):
             count = self.engine.drain(events, 64, inbound)
             for i in range(count):
                 memset(&note, 0, sizeof(note))
