@@ -19,6 +19,7 @@ from fastesp.dataplane.base import (
     ChildSa,
     DataPlaneError,
     DataPlaneEvent,
+    Degraded,
     HardLimit,
     OuterPath,
     PeerMoved,
@@ -52,6 +53,10 @@ DEFAULT_TUN_MTU = 1400
 """Fits a path of 1,500 bytes with every suite, IPv6 and UDP outside."""
 DEFAULT_PATH_MTU = 1500
 
+MAX_SAS = 131072
+MAX_POLICIES = 2 * MAX_SAS
+"""Room for a policy of each SA, and traps beside them; memory is taken only as they come."""
+
 PASS_RANK, PROTECT_RANK, TRAP_RANK = 100_000, 200_000, 300_000
 """Policies without a configured priority: exceptions first, then SAs, then traps; narrower ones first within each."""
 
@@ -65,6 +70,8 @@ class _Child:
     slot_in: int
     outward: Pair
     slot_out: int
+    mtu: int
+    """The longest inner packet, in bytes, as the path is known now."""
 
 
 @dataclass(slots=True)
@@ -110,8 +117,8 @@ class UserspaceDataPlane:
         workers: int = 0,
         poll: bool = False,
         cpus: Sequence[int] | None = None,
-        max_sas: int = 131072,
-        max_policies: int = 16384,
+        max_sas: int = MAX_SAS,
+        max_policies: int = MAX_POLICIES,
     ) -> None:
         wishes = Wishes(
             tun_name=tun_name,
@@ -142,6 +149,7 @@ class UserspaceDataPlane:
         self._by_slot: dict[tuple[int, bool, int], int] = {}
         self._policies: dict[tuple[tuple[Selector, ...], int], _Policy] = {}
         self._traps: dict[str, _Trap] = {}
+        self._device_is_gone = False
         self._spis = Spis(len(self._pairs))
         self._mark = mark
         self._mtu = mtu
@@ -190,7 +198,7 @@ class UserspaceDataPlane:
                 with self._parked(inward.inbound):
                     inward.engine.remove_inbound(slot_in)
                     inward.inbound.clear_path(slot_in)
-        self._children[sa.child_id] = _Child(sa, inward, slot_in, outward, slot_out)
+        self._children[sa.child_id] = _Child(sa, inward, slot_in, outward, slot_out, mtu)
         self._by_slot[inward.number, True, slot_in] = sa.child_id
         self._by_slot[outward.number, False, slot_out] = sa.child_id
         self._spis.install(sa.inbound.spi)
@@ -382,7 +390,7 @@ class UserspaceDataPlane:
         _wipe(child.sa)
 
     def set_trap(self, policy: TrapPolicy) -> None:
-        """Add or replace, by name; a replaced trap asks anew."""
+        """Add or replace, by name; a replaced trap asks anew. Raises :class:`DataPlaneError`, and leaves none then."""
         self.clear_trap(policy.name)
         home = self._pairs[len(self._traps) % len(self._pairs)]
         trap = self._traps[policy.name] = _Trap(policy, home, {})
@@ -395,7 +403,7 @@ class UserspaceDataPlane:
                         policy.selectors, policy.action, priority=rank, sa=ELSEWHERE + home.number if waits else NO_SLOT
                     )
                     pair.outbound.forget(slot)
-        except MemoryError as error:
+        except (ValueError, MemoryError) as error:
             self.clear_trap(policy.name)
             raise DataPlaneError(f"{policy.name}: {error}") from error
 
@@ -440,6 +448,8 @@ class UserspaceDataPlane:
             return self._acquire(worker, told)
         if told.kind == note.UNKNOWN_SPI and told.path is not None:
             return None if told.spi in self._spis else UnknownSpi(told.spi, _outer(told.path))
+        if told.kind == note.DEVICE_GONE:
+            return self._lose_device()
         child_id = self._by_slot.get((worker, told.inbound, told.slot))
         if child_id is None:
             return None
@@ -468,16 +478,26 @@ class UserspaceDataPlane:
                 )
         return None
 
+    def _lose_device(self) -> Degraded | None:
+        """Each worker says so; it is told once."""
+        told, self._device_is_gone = self._device_is_gone, True
+        why = f"the TUN device {self.tun_name} was deleted: no packet enters or leaves a tunnel until a restart"
+        return None if told else Degraded(None, why)
+
     def _follow_path_mtu(self, child_id: int) -> None:
         """The kernel has learnt a smaller path MTU: larger packets are answered with ICMP from now on."""
         child = self._children[child_id]
         mtu = self._inner_mtu(child.sa)
+        if mtu == child.mtu:
+            # What IPv6 promises to carry goes in fragments outside, and is told of each time.
+            return
         with self._parked(child.inward.inbound, child.outward.outbound):
             self._set_mtu(child, mtu)
         log.info("%s: packets of at most %d bytes fit the path to %s", child.sa.name, mtu, child.sa.path.remote)
 
     def _set_mtu(self, child: _Child, mtu: int) -> None:
         """While both threads are parked."""
+        child.mtu = mtu
         mss = self._mss(child.sa, mtu)
         child.outward.engine.outbound.set_mtu(child.slot_out, mtu, mss)
         child.inward.engine.inbound.set_mtu(child.slot_in, 0, mss)
@@ -552,10 +572,12 @@ class UserspaceDataPlane:
 
     def close(self) -> None:
         """Join the workers, forget all SAs, close every descriptor; the TUN device goes with its own."""
-        self._workers.close()
-        for child in self._children.values():
-            _wipe(child.sa)
-        self._children.clear()
+        try:
+            self._workers.close()
+        finally:
+            for child in self._children.values():
+                _wipe(child.sa)
+            self._children.clear()
 
     def __enter__(self) -> UserspaceDataPlane:
         return self

@@ -125,7 +125,11 @@ class Workers:
         except BaseException:
             self._owned.close()
             raise
-        self._start(wishes)
+        try:
+            self._start(wishes)
+        except BaseException:
+            self.close()
+            raise
 
     # ---- what they are made of -----------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import logging
 import sys
 import time
 from ipaddress import ip_address
@@ -30,6 +31,7 @@ from fastesp.dataplane.base import (
 )
 from fastesp.dataplane.userspace import UserspaceDataPlane
 from fastesp.engine.suites import ENCRYPTION, INTEGRITY
+from fastesp.io import sockets
 
 
 class PlainKey(bytearray):
@@ -85,10 +87,24 @@ def child(wanted: dict[str, Any]) -> ChildSa:
     )
 
 
+class Kept(logging.Handler):
+    """What was logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
 class Commands:
     """What a test may ask for."""
 
     def __init__(self, options: dict[str, Any]) -> None:
+        self._log = Kept()
+        logging.getLogger("fastesp.dataplane.userspace").setLevel(logging.INFO)
+        logging.getLogger("fastesp.dataplane.userspace").addHandler(self._log)
         if options.pop("without_bpf", False):
             ports.OBJECT = Path("/nonexistent/steer.bpf.o")
         self.plane = UserspaceDataPlane(**options)
@@ -154,6 +170,14 @@ class Commands:
         workers = self.plane._workers
         with workers.parked(workers.pairs[worker].outbound, workers.pairs[worker].inbound):
             time.sleep(seconds)
+
+    def logged(self) -> list[str]:
+        return self._log.lines
+
+    def set_df(self, on: bool) -> None:
+        """Of the NAT-T socket, behind the worker's back."""
+        value = sockets.PMTUDISC_DO if on else sockets.PMTUDISC_DONT
+        self.plane._workers.pairs[0].ports.udp[4].setsockopt(0, sockets.IP_MTU_DISCOVER, value)
 
     def hold_the_gil(self, seconds: float) -> None:
         """As a control plane does that computes without end: no other Python of this process runs meanwhile."""
