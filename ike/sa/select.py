@@ -106,6 +106,7 @@ def by_identities(
     scored: list[tuple[tuple[int, int], Connection]] = []
     lost: list[AttemptLost] = []
     keys: list[str] = []
+    peer = str(remote)
     for connection in candidates:
         expected = connection.remote[number] if number < len(connection.remote) else AuthRound()
         ours = local_identity(connection, path, number)
@@ -114,7 +115,7 @@ def by_identities(
         if wanted_local is not None and number < max(1, len(connection.local)):
             local_score = max(ours.match_score(wanted_local), wanted_local.match_score(ours))
         if not remote_score:
-            note_lost(lost, connection.name, f"remote.id is {expected.id}, the peer is {remote}")
+            note_lost(lost, connection.name, f"remote.id is {expected.id}, the peer is {peer}")
             keys.append("remote.id")
         elif not local_score:
             note_lost(lost, connection.name, f"local.id is {ours}, the peer wants {wanted_local}")

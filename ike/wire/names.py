@@ -7,6 +7,7 @@ any other codec; what is no name at all reads as ``None``.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 SEQUENCE, SET, OBJECT_ID = 0x30, 0x31, 0x06
@@ -23,6 +24,8 @@ ENCODINGS = {
 }
 PRINTABLE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 '()+,-./:=?")
 MAX_ATTRIBUTES = 64
+SHORT_NAME, LONG_NAME = 512, 4096
+"""Bytes of names that are remembered once read: most are short."""
 
 KEYWORDS: dict[str, str] = {
     "CN": "2.5.4.3",
@@ -138,6 +141,12 @@ def parse_name(text: str) -> bytes | None:
 
 def name_attributes(der: bytes) -> tuple[Attribute, ...] | None:
     """The attributes of a DER name, in order; ``None`` where it is malformed."""
+    if len(der) <= SHORT_NAME:
+        return _of_short_name(der)
+    return _of_long_name(der) if len(der) <= LONG_NAME else _attributes(der)
+
+
+def _attributes(der: bytes) -> tuple[Attribute, ...] | None:
     outer = _pull(der, 0)
     if outer is None or outer.tag != SEQUENCE or outer.end != len(der):
         return None
@@ -151,6 +160,11 @@ def name_attributes(der: bytes) -> tuple[Attribute, ...] | None:
                 return None
             found.append(attribute)
     return tuple(found)
+
+
+# A peer's name is held against that of each connection. What strangers make us remember is bounded by the sizes.
+_of_short_name = lru_cache(maxsize=8192)(_attributes)
+_of_long_name = lru_cache(maxsize=64)(_attributes)
 
 
 def print_name(der: bytes) -> str | None:

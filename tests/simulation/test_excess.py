@@ -9,6 +9,8 @@ from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 import pytest
+from cryptography.x509 import Name, NameAttribute
+from cryptography.x509.oid import NameOID
 from support.peers import A, B, Path, Peer, World, both, net, psk_pair
 
 from ike.config import AddressTemplate, AuthRound, Fragmentation
@@ -251,6 +253,20 @@ def test_what_a_stranger_calls_itself_fills_no_record() -> None:
     texts += [lost.why for lost in b.failure.tried]
     assert max(map(len, texts)) < 1_100
     assert b.failure.remote_id.endswith("... (11999 characters)")
+
+
+def test_a_long_name_is_read_once_however_many_connections_it_is_held_against() -> None:
+    name = Name([NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, f"unit {number}") for number in range(60)])
+    world = psk_pair(a={"local": (AuthRound(auth="psk", id=Identity.of_name(name)),)})
+    a, b = both(world)
+    for number in range(2000):
+        peer = Identity.parse(f"C=CH, O=Example, CN=peer-{number}")
+        b.connections.append(replace(b.connections[0], name=f"s{number}", remote=(AuthRound(auth="psk", id=peer),)))
+    world.initiate(a)
+    began = time.process_time()
+    world.run(1)
+    assert time.process_time() - began < 0.4
+    assert b.failure.code == "no-connection-for-identity"
 
 
 def test_an_identity_beyond_all_measure_is_malformed() -> None:
