@@ -112,14 +112,14 @@ def _chain(sa: IkeSa, certificate: Certificate) -> list[Certificate]:
 
 def authority_hashes(sa: IkeSa, rounds: Sequence[AuthRound]) -> tuple[bytes, ...]:
     """SHA-1 of the CAs' SubjectPublicKeyInfo for CERTREQ; empty where no round uses certificates."""
-    if not rounds:
-        return ()
-    anchors: list[Certificate] = []
-    for round_ in rounds:
-        for authority in round_.cacerts or sa.core.credentials.authorities():
-            if authority not in anchors:
-                anchors.append(authority)
-    return tuple(spki_hash(authority) for authority in anchors)
+    named = dict.fromkeys(round_.cacerts for round_ in rounds)
+    anchors = dict.fromkeys(
+        authority for cacerts in named for authority in cacerts or sa.core.credentials.authorities()
+    )
+    return tuple(map(_authority_hash, anchors))
+
+
+_authority_hash = lru_cache(maxsize=1024)(spki_hash)
 
 
 def verify(sa: IkeSa, round_: AuthRound, message: Message, auth: AuthPayload, octets: bytes) -> str:

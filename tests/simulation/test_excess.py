@@ -11,6 +11,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 from cryptography.x509 import Name, NameAttribute
 from cryptography.x509.oid import NameOID
+from support.certs import issue
 from support.peers import A, B, Path, Peer, World, both, net, psk_pair
 
 from ike.config import AddressTemplate, AuthRound, Fragmentation
@@ -22,6 +23,7 @@ from ike.wire.header import Header, push_header
 from ike.wire.identity import Identity
 from ike.wire.message import pull_message, pull_payloads, push_message, push_payloads
 from ike.wire.payloads import (
+    CertRequestPayload,
     DeletePayload,
     KePayload,
     NoncePayload,
@@ -219,6 +221,20 @@ def test_an_offer_is_compared_once_for_all_connections_that_allow_the_same() -> 
     assert b.failure.code == "no-proposal-chosen"
     assert len(b.failure.tried) == 33
     assert b.failure.tried[-1].why == "and more lost likewise"
+
+
+def test_authorities_are_named_once_however_many_connections_trust_them() -> None:
+    anybody = (AuthRound(auth="pubkey", id=Identity.parse("*.example.org")),)
+    world, b = crowd(2000, remote=anybody)
+    for number in range(100):
+        b.credentials.add_authority(issue(f"ca {number}", authority=True).certificate)
+    began = time.process_time()
+    world.inject(opening(Proposal(1, 1, b"", (Transform(1, 20, 256), Transform(2, 5), Transform(4, 31)))), TO_B)
+    world.run(1)
+    assert time.process_time() - began < 0.15
+    request = pull_message(world.wire.log[-1][1]).one(CertRequestPayload)
+    assert request is not None
+    assert len(request.authorities) == 100
 
 
 def test_a_record_about_an_address_that_thousands_of_connections_do_not_want_is_short() -> None:
