@@ -25,7 +25,7 @@ from ..wire.payloads import AuthPayload, IdPayload, NoncePayload, NotifyPayload,
 from ..wire.selectors import Address
 from . import agreements, first_child, mobike, nat, redirect, tickets, uniqueness
 from .features import Feature
-from .ike_sa_init import NONCE_LENGTH, Connect, note_abilities
+from .ike_sa_init import MAX_RESTARTS, NONCE_LENGTH, Connect, note_abilities
 from .prose import notify_name
 from .resumption import Held, grant, keep, wish
 from .select import by_addresses
@@ -126,10 +126,13 @@ def _take_keys(sa: IkeSa, before: tickets.Session | Held) -> None:
 
 def retry_with_cookie(sa: IkeSa, turn: Turn) -> tuple[Payload, ...]:
     """Show that we receive what is sent to our address; the nonce stays (RFC 5723 section 4.3.2)."""
-    cookie = turn.message.notify(NotifyType.COOKIE)
-    if cookie is None or not 1 <= len(cookie.data) <= 64 or cookie.data == sa.in_setup.cookie:
+    cookie, setup = turn.message.notify(NotifyType.COOKIE), sa.in_setup
+    if cookie is None or not 1 <= len(cookie.data) <= 64 or cookie.data == setup.cookie:
         raise PeerError("bad-cookie", "a cookie has 1 to 64 bytes, and is asked for once (RFC 7296 section 2.6)")
-    sa.in_setup.cookie = cookie.data
+    setup.restarts += 1
+    if setup.restarts > MAX_RESTARTS:
+        raise PeerError("init-restarts", f"the gateway asked {MAX_RESTARTS} times for another cookie")
+    setup.cookie = cookie.data
     sa.window.retry()
     sa.tasks.insert(0, Resume(_held(turn)))
     return ()
@@ -158,6 +161,7 @@ def fall_back(sa: IkeSa) -> bool:
 def _in_full(sa: IkeSa) -> None:
     setup = sa.in_setup
     setup.nonce_i = setup.cookie = b""
+    setup.restarts = 0
     setup.suspicion = setup.deadline = None
     # Another exchange under the same message id, as for a cookie (RFC 7296 section 2.6).
     sa.window.retry()
