@@ -8,6 +8,7 @@ must know that everything stands waits for :meth:`Plumbing.settled`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -25,8 +26,11 @@ PAUSE_FACTOR, PAUSE_MOST = 10.0, 2.0
 """A round is followed by a pause of so many times its own length, but of no more than so many seconds."""
 
 
-GUARD_LOOK = 30.0
-"""Seconds after which it is seen whether the guard stands: others may empty the host's ruleset."""
+LOOK = 30.0
+"""Seconds after which it is seen whether all stands: others may empty the host's ruleset, or remove our rules."""
+
+LOOK_PAUSE = 2.0
+"""Seconds between two looks at least, however often the host changes."""
 
 
 class Plumbing:
@@ -42,6 +46,7 @@ class Plumbing:
         self._routes = _Round(self._apply_routes)
         self._rules = _Round(guard.apply if guard is not None else _nothing, pause=True)
         self._tasks: list[asyncio.Task[None]] = []
+        self._shaken = asyncio.Event()
 
     async def start(self) -> None:
         """Rules stand when this returns. Raises :class:`OSError` where there is no TUN."""
@@ -50,7 +55,7 @@ class Plumbing:
             self._tasks.append(asyncio.create_task(self._routes.run()))
         if self._guard is not None:
             self._tasks.append(asyncio.create_task(self._rules.run()))
-            self._tasks.append(asyncio.create_task(self._watch_guard()))
+        self._tasks.append(asyncio.create_task(self._watch()))
 
     def added(self, policy: TrapPolicy) -> None:
         """A policy is in force."""
@@ -71,6 +76,7 @@ class Plumbing:
         if self._router is not None:
             self._host_is_new = True
             self._routes.wanted()
+            self._shaken.set()
 
     @property
     def routed(self) -> bool:
@@ -95,13 +101,19 @@ class Plumbing:
             self._rules.wanted()
         return found
 
-    async def _watch_guard(self) -> None:
+    async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(GUARD_LOOK)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK):
+                    await self._shaken.wait()
+            self._shaken.clear()
             try:
+                if self._router is not None:
+                    await self._router.renew()
                 await self.guard_dropped()
             except Exception:
-                logger.exception("internal error while looking after the guard")
+                logger.exception("internal error while looking after routes and guard")
+            await asyncio.sleep(min(LOOK, LOOK_PAUSE))
 
     async def stop(self) -> None:
         """Take everything back."""

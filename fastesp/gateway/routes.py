@@ -7,11 +7,12 @@ Only what this file put in place is ever changed or removed.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import logging
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, summarize_address_range
@@ -33,6 +34,9 @@ PROTOCOL = 229
 FRA_ACTION_TABLE, FRA_ACTION_GOTO, FRA_ACTION_NOP = 1, 2, 3
 FIB_RULE_INVERT = 0x2
 FULL_MASK = 0xFFFFFFFF
+
+AT_ONCE = 256
+"""Routes that are renewed before others have their turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +223,8 @@ class Router:
         self._routes: RouteSocket | None = None
         self._installed: dict[Network | PassRule, Wish] = {}
         self._rules: list[dict[str, Any]] = []
+        self._turn = asyncio.Lock()
+        self._missing: frozenset[Network] = frozenset()
 
     async def start(self) -> None:
         """Add the rules. Raises :class:`OSError` where the TUN is not there."""
@@ -255,12 +261,60 @@ class Router:
 
     async def apply(self, gone: Iterable[Wish], come: Iterable[Wish]) -> None:
         """Take away and put in place; what comes instead of something else replaces it."""
-        for wish in gone:
-            await self._change("del", wish)
-            self._installed.pop(_key(wish), None)
-        for wish in come:
-            await self._change("add", wish)
-            self._installed[_key(wish)] = wish
+        async with self._turn:
+            for wish in gone:
+                await self._change("del", wish)
+                self._installed.pop(_key(wish), None)
+            for wish in come:
+                await self._change("add", wish)
+                self._installed[_key(wish)] = wish
+
+    async def renew(self) -> None:
+        """Put back what somebody took away: without it packets would leave in the clear. What is there stays.
+
+        The kernel itself takes routes along whose source goes, and says so to nobody.
+        """
+        async with self._turn:
+            wishes = list(self._installed.values())
+            passing = [self._rule_of(wish) for wish in wishes if isinstance(wish, PassRule)]
+            # What was there is refused: EEXIST.
+            back = [rule for rule in (*self._rules, *passing) if await self._has_added(rule)]
+            if back:
+                logger.warning(
+                    "%d of our rules had been removed, and packets may have left in the clear: they are back. Let"
+                    " others leave them alone (systemd-networkd: ManageForeignRoutingPolicyRules=no)",
+                    len(back),
+                )
+            await self._renew_routes([wish for wish in wishes if isinstance(wish, Route)])
+
+    async def _has_added(self, rule: Mapping[str, Any]) -> bool:
+        assert self._netlink is not None
+        try:
+            await self._netlink.rule("add", **rule)
+        except NetlinkError:
+            return False
+        return True
+
+    async def _renew_routes(self, routes: Sequence[Route]) -> None:
+        assert self._routes is not None
+        missing: dict[Network, OSError] = {}
+        for number, route in enumerate(routes, 1):
+            try:
+                self._routes.replace(route)
+            except OSError as error:
+                missing[route.destination] = error
+            if not number % AT_ONCE:
+                await asyncio.sleep(0)
+        if missing.keys() - self._missing:
+            first, why = next(iter(missing.items()))
+            logger.warning(
+                "%d routes to %s cannot be put in place, the first is %s: %s",
+                len(missing),
+                self._tun,
+                first,
+                why.strerror,
+            )
+        self._missing = frozenset(missing)
 
     async def stop(self) -> None:
         """Remove every route and rule that is ours."""
@@ -304,8 +358,7 @@ class Router:
                 "cannot %s route to %s by %s in table %d: %s", verb, route.destination, self._tun, self._table, error
             )
 
-    async def _pass_rule(self, verb: str, rule: PassRule) -> None:
-        assert self._netlink is not None
+    def _rule_of(self, rule: PassRule) -> dict[str, Any]:
         request: dict[str, Any] = {
             "family": socket.AF_INET if rule.source.version == 4 else socket.AF_INET6,
             "priority": self._priority - 1,
@@ -321,8 +374,12 @@ class Router:
         for key, ports in (("sport_range", rule.source_ports), ("dport_range", rule.destination_ports)):
             if ports != (0, 65535) and rule.protocol:
                 request[key] = f"{ports[0]}:{ports[1]}"
+        return request
+
+    async def _pass_rule(self, verb: str, rule: PassRule) -> None:
+        assert self._netlink is not None
         try:
-            await self._netlink.rule(verb, **request)
+            await self._netlink.rule(verb, **self._rule_of(rule))
         except NetlinkError as error:
             if verb == "add" or error.code not in (errno.ESRCH, errno.ENOENT):
                 logger.warning("cannot %s rule for %s -> %s: %s", verb, rule.source, rule.destination, error)

@@ -61,7 +61,7 @@ async def test_what_could_not_be_told_because_nft_does_not_start_is_told_later(g
 async def test_a_guard_that_could_not_be_set_up_is_tried_again_without_another_change(
     guard: Guard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(plumbing_module, "GUARD_LOOK", 0.02)
+    monkeypatch.setattr(plumbing_module, "LOOK", 0.02)
     (tmp_path / "broken").touch()
     plumbing = Plumbing(None, guard)
     await plumbing.start()
