@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -16,6 +17,9 @@ from ike.events import Event, Path
 from ike.wire.selectors import Address
 
 logger = logging.getLogger("fastesp.net")
+
+MISTAKE_INTERVAL = 60.0
+"""Seconds in which the same mistake is logged once."""
 
 HOLD_AT_MOST = 0.2
 """Seconds for which a message may wait until routes stand."""
@@ -38,6 +42,28 @@ class IkeTransport(Protocol):
         ...
 
 
+class Mistakes:
+    """Logs what should not come about, each kind once in a while: who knows of one may bring it about at will."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._said: dict[tuple[type[Exception], str], float] = {}
+        self._unsaid = 0
+
+    def say(self, where: str, error: Exception) -> None:
+        """With the way that led there."""
+        trace = traceback.extract_tb(error.__traceback__)
+        kind = type(error), f"{trace[-1].filename}:{trace[-1].lineno}" if trace else ""
+        now = self._clock()
+        if now - self._said.get(kind, -MISTAKE_INTERVAL) < MISTAKE_INTERVAL:
+            self._unsaid += 1
+            return
+        self._said[kind] = now
+        more = f" ({self._unsaid} more before it)" if self._unsaid else ""
+        self._unsaid = 0
+        logger.error("internal error at %s%s", where, more, exc_info=error)
+
+
 class IkeAdapter:
     """Owns no protocol state. ``on_event`` is called for each event in order and may give the endpoint commands."""
 
@@ -56,6 +82,7 @@ class IkeAdapter:
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._poking = False
+        self._mistakes = Mistakes(clock)
         self._held_since: float | None = None
         self.may_send: Callable[[], bool] = lambda: True
         """Whether the host is ready for what the next message lets the peer do; :meth:`poke` again once it is."""
@@ -117,9 +144,9 @@ class IkeAdapter:
             any_event = True
             try:
                 self._on_event(event)
-            except Exception:
+            except Exception as error:
                 # One event that cannot be handled must not keep the next ones from being handled.
-                logger.exception("internal error at %s", type(event).__name__)
+                self._mistakes.say(type(event).__name__, error)
         return any_event
 
     def _send(self, data: bytes, path: Path) -> None:
@@ -135,17 +162,17 @@ class IkeAdapter:
             path = Path(local, local_port, remote, remote_port)
             try:
                 self.endpoint.receive_datagram(data, path, now)
-            except Exception:
+            except Exception as error:
                 # A mistake of ours, which somebody may know: it must not cost others their datagrams and timers.
-                logger.exception("internal error at %d bytes: %s", len(data), path)
+                self._mistakes.say(f"{len(data)} bytes: {path}", error)
         self.poke()
 
     def _due(self) -> None:
         self._timer = None
         try:
             self.endpoint.handle_timeout(self.clock())
-        except Exception:
-            logger.exception("internal error at a timer")
+        except Exception as error:
+            self._mistakes.say("a timer", error)
         self.poke()
 
     def _rearm(self) -> None:

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from fastesp.gateway.adapter import IkeAdapter
+from fastesp.gateway.adapter import IkeAdapter, Mistakes
 from ike.events import Event, Path
 
 HERE, THERE = IPv4Address("192.0.2.1"), IPv4Address("198.51.100.1")
@@ -97,3 +97,26 @@ def test_timers_go_on_after_a_mistake() -> None:
     finally:
         wire.close()
     assert endpoint.rounds == 2
+
+
+def test_the_same_mistake_is_logged_once_in_a_minute_however_often_it_is_met(caplog: pytest.LogCaptureFixture) -> None:
+    now = [0.0]
+    mistakes = Mistakes(lambda: now[0])
+
+    def meet(kind: type[Exception]) -> None:
+        try:
+            raise kind("at one place")
+        except Exception as error:
+            mistakes.say("a datagram", error)
+
+    for _ in range(1000):
+        meet(RuntimeError)
+    meet(ValueError)
+    assert [record.getMessage() for record in caplog.records] == [
+        "internal error at a datagram",
+        "internal error at a datagram (999 more before it)",
+    ]
+    assert all(record.exc_info for record in caplog.records)
+    now[0] = 60.0
+    meet(RuntimeError)
+    assert len(caplog.records) == 3
