@@ -9,6 +9,9 @@ cdef extern from "<bpf/libbpf.h>" nogil:
         pass
     cdef struct bpf_map:
         pass
+    cdef struct bpf_xdp_attach_opts:
+        size_t sz
+        int old_prog_fd
     void* libbpf_set_print(void* function)
     int libbpf_num_possible_cpus()
     bpf_object* bpf_object__open_file "bpf_object__open_file"(const char* path, const void* options)
@@ -19,7 +22,7 @@ cdef extern from "<bpf/libbpf.h>" nogil:
     int bpf_program__fd(const bpf_program* prog)
     int bpf_map__fd(const bpf_map* map)
     int bpf_xdp_attach(int ifindex, int prog_fd, uint32_t flags, const void* options)
-    int bpf_xdp_detach(int ifindex, uint32_t flags, const void* options)
+    int bpf_xdp_detach(int ifindex, uint32_t flags, const bpf_xdp_attach_opts* options)
 
 cdef extern from "<bpf/bpf.h>" nogil:
     cdef struct bpf_test_run_opts:

@@ -37,6 +37,7 @@ from .libbpf cimport (
     bpf_program__fd,
     bpf_test_run_opts,
     bpf_xdp_attach,
+    bpf_xdp_attach_opts,
     bpf_xdp_detach,
     libbpf_num_possible_cpus,
     libbpf_set_print,
@@ -144,7 +145,15 @@ cdef class Steering:
         cdef int ifindex = socket.if_nametoindex(interface)
         flag = self._attached.pop(ifindex, None)
         if flag is not None:
-            bpf_xdp_detach(ifindex, flag, NULL)
+            self._take_off(ifindex, flag)
+
+    cdef _take_off(self, int ifindex, uint32_t flag):
+        """Where somebody has put another program in the place of ours meanwhile, that one stays."""
+        cdef bpf_xdp_attach_opts options
+        memset(&options, 0, sizeof(options))
+        options.sz = sizeof(options)
+        options.old_prog_fd = self._xdp
+        bpf_xdp_detach(ifindex, flag, &options)
 
     def steer_group(self, sock: socket.socket) -> None:
         """Let the ``SO_REUSEPORT`` group of a bound UDP socket be chosen from by SPI. Raises :class:`OSError`."""
@@ -234,7 +243,7 @@ cdef class Steering:
     def close(self) -> None:
         """Detach from every interface and unload. Idempotent."""
         for ifindex, flag in self._attached.items():
-            bpf_xdp_detach(ifindex, flag, NULL)
+            self._take_off(ifindex, flag)
         self._attached.clear()
         if self._object != NULL:
             bpf_object__close(self._object)

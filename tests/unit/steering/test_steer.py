@@ -133,18 +133,31 @@ def veth() -> Iterator[str]:
         subprocess.run(["ip", "link", "del", names[0]], check=True)
 
 
-def test_it_attaches_natively_to_a_veth_and_comes_off_again(steering: steer.Steering, veth: str) -> None:
-    def attached() -> bool:
-        shown = subprocess.run(["ip", "link", "show", veth], check=True, capture_output=True, text=True)
-        return "prog/xdp" in shown.stdout
+def attached(veth: str) -> bool:
+    shown = subprocess.run(["ip", "link", "show", veth], check=True, capture_output=True, text=True)
+    return "prog/xdp" in shown.stdout
 
+
+def test_it_attaches_natively_to_a_veth_and_comes_off_again(steering: steer.Steering, veth: str) -> None:
     assert steering.attach(veth) == "native"
-    assert attached()
+    assert attached(veth)
     with steer.Steering(str(OBJECT)) as other, pytest.raises(steer.SteeringError, match="another XDP program"):
         other.attach(veth)
-    assert attached()
+    assert attached(veth)
     steering.detach(veth)
-    assert not attached()
+    assert not attached(veth)
+
+
+def test_what_somebody_put_in_its_place_stays(steering: steer.Steering, veth: str) -> None:
+    with steer.Steering(str(OBJECT)) as other:
+        other.attach(veth)
+        subprocess.run(["ip", "link", "set", veth, "xdp", "off"], check=True)
+        steering.attach(veth)
+        other.detach(veth)
+        assert attached(veth)
+    assert attached(veth)
+    steering.detach(veth)
+    assert not attached(veth)
 
 
 @pytest.mark.parametrize(("family", "loopback"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
