@@ -13,7 +13,8 @@ from .check_connections import warn_host_bits
 from .problems import Problems
 from .reading import Values
 
-MAX_REPLAY_WINDOW = 32768
+MIN_REPLAY_WINDOW, MAX_REPLAY_WINDOW = 32, 32768
+"""RFC 4303 section 3.4.3 allows no smaller one."""
 SHUNTS = (Mode.PASS, Mode.DROP)
 
 
@@ -143,6 +144,9 @@ def _check_packets(child: Child, values: Values, problems: Problems) -> None:
     if child.replay_window > MAX_REPLAY_WINDOW:
         hint = f"at most {MAX_REPLAY_WINDOW}"
         problems.add(values.place("replay_window"), f"replay_window: {child.replay_window} is too large", hint)
+    if 0 < child.replay_window < MIN_REPLAY_WINDOW:
+        hint = f"{MIN_REPLAY_WINDOW} or more: RFC 4303 section 3.4.3"
+        problems.add(values.place("replay_window"), f"replay_window: {child.replay_window} is too small", hint)
     if child.replay_window == 0:
         hint = "32 or more"
         problems.warn(

@@ -264,6 +264,7 @@ def test_an_empty_file_is_a_valid_one(site) -> None:
         ("rand_time = 5h", "", "rand_time (18000s) is not shorter than the time it is taken off (14400s)"),
         ("", "dpd_action = trap", "warning: dpd_action without dpd_delay"),
         ("", "replay_window = 65536", "replay_window: 65536 is too large (at most 32768)"),
+        ("", "replay_window = 31", "replay_window: 31 is too small (32 or more: RFC 4303 section 3.4.3)"),
         ("", "replay_window = 0\nesp_proposals = aes256gcm16-esn", "extended sequence numbers need a replay window"),
         ("", "updown = /no/such/script", "warning: updown: there is no '/no/such/script'"),
         ("", "ah_proposals = sha256\nesp_proposals = aes256gcm16", "a CHILD_SA is either AH or ESP"),
