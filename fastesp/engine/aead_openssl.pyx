@@ -376,43 +376,36 @@ cdef inline bint gmac_data(const job_t* job, context_t* context) noexcept nogil:
     )
 
 
-cdef void seal_gmac(job_t* jobs, uint32_t count) noexcept nogil:
-    cdef uint32_t i
-    cdef job_t* job
-    cdef context_t* context
-    cdef uint8_t nonce[12]
-    cdef int written
-    for i in range(count):
-        job = &jobs[i]
-        context = <context_t*>job.context
-        nonce_of(job, context, nonce)
-        job.ok = (
-            EVP_EncryptInit_ex2(context.cipher, NULL, NULL, nonce, NULL) == 1
-            and gmac_data(job, context)
-            and EVP_EncryptFinal_ex(context.cipher, job.icv, &written) == 1
-            and EVP_CIPHER_CTX_get_params(context.cipher, context.tag_param) == 1
-        )
-        memcpy(job.icv, context.tag, context.icv_length)
-
-
-cdef void open_gmac(job_t* jobs, uint32_t count) noexcept nogil:
-    """Computed as the sender did, and compared."""
-    cdef uint32_t i
-    cdef job_t* job
-    cdef context_t* context
+cdef inline bint gmac(const job_t* job, context_t* context) noexcept nogil:
+    """The ICV into the context's tag, whichever way the packet goes."""
     cdef uint8_t nonce[12]
     cdef uint8_t nothing[16]
     cdef int written
+    nonce_of(job, context, nonce)
+    return (
+        EVP_EncryptInit_ex2(context.cipher, NULL, NULL, nonce, NULL) == 1
+        and gmac_data(job, context)
+        and EVP_EncryptFinal_ex(context.cipher, nothing, &written) == 1
+        and EVP_CIPHER_CTX_get_params(context.cipher, context.tag_param) == 1
+    )
+
+
+cdef void seal_gmac(job_t* jobs, uint32_t count) noexcept nogil:
+    cdef uint32_t i
+    cdef context_t* context
     for i in range(count):
-        job = &jobs[i]
-        context = <context_t*>job.context
-        nonce_of(job, context, nonce)
-        job.ok = (
-            EVP_EncryptInit_ex2(context.cipher, NULL, NULL, nonce, NULL) == 1
-            and gmac_data(job, context)
-            and EVP_EncryptFinal_ex(context.cipher, nothing, &written) == 1
-            and EVP_CIPHER_CTX_get_params(context.cipher, context.tag_param) == 1
-            and CRYPTO_memcmp(context.tag, job.icv, context.icv_length) == 0
+        context = <context_t*>jobs[i].context
+        jobs[i].ok = gmac(&jobs[i], context)
+        memcpy(jobs[i].icv, context.tag, context.icv_length)
+
+
+cdef void open_gmac(job_t* jobs, uint32_t count) noexcept nogil:
+    cdef uint32_t i
+    cdef context_t* context
+    for i in range(count):
+        context = <context_t*>jobs[i].context
+        jobs[i].ok = (
+            gmac(&jobs[i], context) and CRYPTO_memcmp(context.tag, jobs[i].icv, context.icv_length) == 0
         )
 
 
@@ -442,44 +435,40 @@ cdef inline void initial_block(const job_t* job, const context_t* context, uint8
         memcpy(block, job.iv, 16)
 
 
+cdef inline bint cipher_text(const job_t* job, context_t* context) noexcept nogil:
+    """One way or the other, as the context was made; without a cipher there is nothing to do."""
+    cdef uint8_t block[16]
+    cdef int written
+    if context.cipher == NULL:
+        return True
+    initial_block(job, context, block)
+    return (
+        EVP_CipherInit_ex2(context.cipher, NULL, NULL, block, -1, NULL) == 1
+        and EVP_CipherUpdate(context.cipher, job.text, &written, job.text, <int>job.length) == 1
+    )
+
+
 cdef void seal_mac(job_t* jobs, uint32_t count) noexcept nogil:
     cdef uint32_t i
-    cdef job_t* job
     cdef context_t* context
-    cdef uint8_t block[16]
     cdef uint8_t mac[64]
-    cdef int written
     for i in range(count):
-        job = &jobs[i]
-        context = <context_t*>job.context
-        job.ok = True
-        if context.cipher != NULL:
-            initial_block(job, context, block)
-            job.ok = (
-                EVP_EncryptInit_ex2(context.cipher, NULL, NULL, block, NULL) == 1
-                and EVP_EncryptUpdate(context.cipher, job.text, &written, job.text, <int>job.length) == 1
-            )
-        job.ok = job.ok and mac_of(job, context, mac)
-        memcpy(job.icv, mac, context.icv_length)
+        context = <context_t*>jobs[i].context
+        jobs[i].ok = cipher_text(&jobs[i], context) and mac_of(&jobs[i], context, mac)
+        memcpy(jobs[i].icv, mac, context.icv_length)
 
 
 cdef void open_mac(job_t* jobs, uint32_t count) noexcept nogil:
     cdef uint32_t i
-    cdef job_t* job
     cdef context_t* context
-    cdef uint8_t block[16]
     cdef uint8_t mac[64]
-    cdef int written
     for i in range(count):
-        job = &jobs[i]
-        context = <context_t*>job.context
-        job.ok = mac_of(job, context, mac) and CRYPTO_memcmp(mac, job.icv, context.icv_length) == 0
-        if job.ok and context.cipher != NULL:
-            initial_block(job, context, block)
-            job.ok = (
-                EVP_DecryptInit_ex2(context.cipher, NULL, NULL, block, NULL) == 1
-                and EVP_DecryptUpdate(context.cipher, job.text, &written, job.text, <int>job.length) == 1
-            )
+        context = <context_t*>jobs[i].context
+        jobs[i].ok = (
+            mac_of(&jobs[i], context, mac)
+            and CRYPTO_memcmp(mac, jobs[i].icv, context.icv_length) == 0
+            and cipher_text(&jobs[i], context)
+        )
 
 
 cdef provider_t provider

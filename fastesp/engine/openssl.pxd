@@ -38,6 +38,8 @@ cdef extern from "openssl/evp.h" nogil:
     int EVP_CipherInit_ex2(
         EVP_CIPHER_CTX* context, const EVP_CIPHER* cipher, const unsigned char* key, const unsigned char* iv,
         int encrypting, const OSSL_PARAM* params) noexcept
+    int EVP_CipherUpdate(
+        EVP_CIPHER_CTX* context, unsigned char* out, int* written, const unsigned char* data, int length) noexcept
     int EVP_EncryptInit_ex2(
         EVP_CIPHER_CTX* context, const EVP_CIPHER* cipher, const unsigned char* key, const unsigned char* iv,
         const OSSL_PARAM* params) noexcept
