@@ -31,6 +31,8 @@ UDP_FULL = 50_000.0
 """Mbit/s: more than anyone here can carry."""
 LOSS_SIZE = 1372
 """Bytes of a datagram that fits the tunnel's MTU of 1,400 whole."""
+HEADERS = 28
+"""Bytes of IPv4 and UDP in front of it."""
 SHARE = 0.6
 ARRIVALS = """
 table inet arrivals {
@@ -211,10 +213,11 @@ def _arrivals(tunnel: Tunnel, pace: Pace, mbit: float) -> tuple[float, float, fl
 
 
 def _arrived(tunnel: Tunnel) -> int:
-    """Datagrams for iperf3 that came out of the tunnel so far."""
-    found = re.search(r"packets (\d+)", tunnel.sink.run("nft", "list", "table", "inet", "arrivals"))
+    """Datagrams for iperf3 that came out of the tunnel so far, joined ones (one packet with one header) included."""
+    found = re.search(r"packets (\d+) bytes (\d+)", tunnel.sink.run("nft", "list", "table", "inet", "arrivals"))
     assert found is not None, "the table has one counter"
-    return int(found[1])
+    packets, octets = int(found[1]), int(found[2])
+    return (octets - packets * HEADERS) // LOSS_SIZE
 
 
 def _stages(report: Report, pace: Pace) -> None:
