@@ -30,7 +30,7 @@ cdef enum:
     PACKET_MAX = 65535
     STAGE_SIZE = PACKET_MAX + 1 + 16
     REGION_SIZE = 1 << 20
-    ENOUGH = 32             # packets: a batch of that many goes on without asking the device for more
+    ENOUGH = 128            # packets: a batch of that many goes on without asking the device for more
 
 
 def open_tun(name: str, offload: bool = True, multi_queue: bool = False) -> tuple[int, str, frozenset[str]]:
