@@ -107,10 +107,24 @@ def test_both_inner_families_ping_and_carry_tcp_each_way(pair: Pair, udp: bool, 
         pair.a.ping(INNER["b"][index], "-I", INNER["a"][index])
         transfer(pair.a, pair.b, version)
         transfer(pair.b, pair.a, version)
-    a, b = pair.a.counters(1), pair.b.counters(1)
-    assert (a["packets_out"], a["bytes_out"]) == (b["packets_in"], b["bytes_in"])
-    assert (b["packets_out"], b["bytes_out"]) == (a["packets_in"], a["bytes_in"])
+    for sender, receiver in ((pair.a, pair.b), (pair.b, pair.a)):
+        assert arrived(receiver, sent(sender)) == sent(sender)
     assert pair.a.drops() == pair.b.drops() == {}
+
+
+def sent(side: Plane) -> tuple[int, int]:
+    counters = side.counters(1)
+    return counters["packets_out"], counters["bytes_out"]
+
+
+def arrived(side: Plane, expected: tuple[int, int]) -> tuple[int, int]:
+    """Packets and bytes, once they are as expected, or as they are after a while: the last ones are on their way."""
+    for _ in range(100):
+        counters = side.counters(1)
+        if (found := (counters["packets_in"], counters["bytes_in"])) == expected:
+            break
+        time.sleep(0.02)
+    return found
 
 
 @pytest.mark.parametrize(
