@@ -68,7 +68,7 @@ class AskTicket(Task):
     purpose = Purpose.INFORM
 
     def ask(self, sa: IkeSa, now: float) -> Asking | None:
-        """TICKET_REQUEST (RFC 5723 section 4.2)."""
+        """TICKET_REQUEST (RFC 5723 section 4.1)."""
         if sa.state is not State.ESTABLISHED:
             return None
         return ExchangeType.INFORMATIONAL, wish(sa)
