@@ -194,47 +194,54 @@ cdef inline void prepare(const job_t* job, const suite_t* suite, prepared_t* pre
         memcpy(prepared.aad, job.head, 8)
 
 
+cdef inline uint32_t prepare_step(job_t* jobs, uint32_t count, prepared_t* prepared) noexcept nogil:
+    """The first of ``count`` jobs of GCM contexts, at most STEP of them; how many."""
+    cdef uint32_t i
+    cdef uint32_t step = min(count, <uint32_t>STEP)
+    for i in range(step):
+        prepare(&jobs[i], &(<const gcm_t*>jobs[i].context).suite, &prepared[i])
+    return step
+
+
 # ---- packets: GCM ----------------------------------------------------------------------------------------------
 
 
 cdef void seal_gcm(job_t* jobs, uint32_t count) noexcept nogil:
-    cdef uint32_t i
+    cdef uint32_t i, step
     cdef job_t* job
     cdef const gcm_t* context
     cdef gcm_context_data scratch
     cdef prepared_t prepared[STEP]
     while count:
-        for i in range(min(count, <uint32_t>STEP)):
-            prepare(&jobs[i], &(<const gcm_t*>jobs[i].context).suite, &prepared[i])
-        for i in range(min(count, <uint32_t>STEP)):
+        step = prepare_step(jobs, count, prepared)
+        for i in range(step):
             job = &jobs[i]
             context = <const gcm_t*>job.context
             context.function(
                 &context.key, &scratch, job.text, job.text, job.length, prepared[i].nonce, prepared[i].aad,
                 prepared[i].aad_length, job.icv, context.suite.icv_length)
             job.ok = True
-        jobs += min(count, <uint32_t>STEP)
-        count -= min(count, <uint32_t>STEP)
+        jobs += step
+        count -= step
 
 
 cdef void open_gcm(job_t* jobs, uint32_t count) noexcept nogil:
-    cdef uint32_t i
+    cdef uint32_t i, step
     cdef job_t* job
     cdef const gcm_t* context
     cdef gcm_context_data scratch
     cdef prepared_t prepared[STEP]
     while count:
-        for i in range(min(count, <uint32_t>STEP)):
-            prepare(&jobs[i], &(<const gcm_t*>jobs[i].context).suite, &prepared[i])
-        for i in range(min(count, <uint32_t>STEP)):
+        step = prepare_step(jobs, count, prepared)
+        for i in range(step):
             job = &jobs[i]
             context = <const gcm_t*>job.context
             context.function(
                 &context.key, &scratch, job.text, job.text, job.length, prepared[i].nonce, prepared[i].aad,
                 prepared[i].aad_length, prepared[i].tag, context.suite.icv_length)
             job.ok = CRYPTO_memcmp(prepared[i].tag, job.icv, context.suite.icv_length) == 0
-        jobs += min(count, <uint32_t>STEP)
-        count -= min(count, <uint32_t>STEP)
+        jobs += step
+        count -= step
 
 
 # ---- packets: GMAC (RFC 4543) ----------------------------------------------------------------------------------
@@ -258,30 +265,28 @@ cdef inline void gmac(const job_t* job, const prepared_t* prepared, uint8_t* tag
 
 
 cdef void seal_gmac(job_t* jobs, uint32_t count) noexcept nogil:
-    cdef uint32_t i
+    cdef uint32_t i, step
     cdef prepared_t prepared[STEP]
     while count:
-        for i in range(min(count, <uint32_t>STEP)):
-            prepare(&jobs[i], &(<const gcm_t*>jobs[i].context).suite, &prepared[i])
-        for i in range(min(count, <uint32_t>STEP)):
+        step = prepare_step(jobs, count, prepared)
+        for i in range(step):
             gmac(&jobs[i], &prepared[i], jobs[i].icv)
             jobs[i].ok = True
-        jobs += min(count, <uint32_t>STEP)
-        count -= min(count, <uint32_t>STEP)
+        jobs += step
+        count -= step
 
 
 cdef void open_gmac(job_t* jobs, uint32_t count) noexcept nogil:
     """Computed as the sender did, and compared."""
-    cdef uint32_t i
+    cdef uint32_t i, step
     cdef prepared_t prepared[STEP]
     while count:
-        for i in range(min(count, <uint32_t>STEP)):
-            prepare(&jobs[i], &(<const gcm_t*>jobs[i].context).suite, &prepared[i])
-        for i in range(min(count, <uint32_t>STEP)):
+        step = prepare_step(jobs, count, prepared)
+        for i in range(step):
             gmac(&jobs[i], &prepared[i], prepared[i].tag)
             jobs[i].ok = CRYPTO_memcmp(prepared[i].tag, jobs[i].icv, 16) == 0
-        jobs += min(count, <uint32_t>STEP)
-        count -= min(count, <uint32_t>STEP)
+        jobs += step
+        count -= step
 
 
 # ---- packets: ChaCha20-Poly1305 (RFC 7634) ---------------------------------------------------------------------

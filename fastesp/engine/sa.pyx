@@ -142,12 +142,8 @@ cdef class SaTable:
         sa.spi = spi
         sa.flags = (
             (SA_AH if is_value(protocol, 51, (50, 51), "protocol") else 0)
-            | (SA_TRANSPORT if transport else 0)
-            | (SA_ESN if esn else 0)
-            | (SA_NAT if nat else 0)
-            | (SA_COPY_DF if copy_df or transport else 0)
-            | (SA_COPY_ECN if copy_ecn or transport else 0)
-            | (SA_COPY_DSCP if copy_dscp or transport else 0)
+            | (SA_TRANSPORT if transport else 0) | (SA_ESN if esn else 0) | (SA_NAT if nat else 0)
+            | copying(copy_df or transport, copy_ecn or transport, copy_dscp or transport)
         )
         sa.tos = <uint8_t>(within(dscp, 63, "DSCP") << 2)
         sa.mtu = <uint16_t>within(mtu, 65535, "MTU")
@@ -436,6 +432,11 @@ cdef int set_selectors(sa_t* sa, object selectors) except -1:
         selector_read(value, &sa.selectors[at])
     sa.selector_count = <uint16_t>len(values)
     return 0
+
+
+cdef uint32_t copying(bint df, bint ecn, bint dscp) noexcept:
+    """Flags for what the outer header has of the inner one."""
+    return (SA_COPY_DF if df else 0) | (SA_COPY_ECN if ecn else 0) | (SA_COPY_DSCP if dscp else 0)
 
 
 cdef int set_window(sa_t* sa, uint32_t window) except -1:

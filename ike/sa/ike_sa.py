@@ -105,8 +105,7 @@ class IkeSa:
         self.ike_id = core.ike_id()
         self.initiator = initiator
         self.state = State.NEW
-        self.spi_i = spi_i
-        self.spi_r = spi_r
+        self.spi_i, self.spi_r = spi_i, spi_r
         self.path = path
         self.opening = b""
         """Fingerprint of the request that opened it; responders only."""
@@ -145,8 +144,7 @@ class IkeSa:
         self.local_id: Identity | None = None
         self.remote_id: Identity | None = None
         self.features = Feature.NONE
-        self.nat_local = False
-        self.nat_remote = False
+        self.nat_local = self.nat_remote = False
         self.roaming: Roaming | None = None
         """Set where both sides do MOBIKE."""
         self.proof: tuple[str, float] | None = None

@@ -3,46 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
 
 import pytest
 from support.dataplanes import MemoryDataPlane
+from support.events import SITE, established
 from support.gateways import memory_gateway
 
 from fastesp.dataplane.base import ChildSa, DataPlaneError, Placement
 from fastesp.gateway.gateway import Gateway
-from ike.config import Child, Connection, Mode, TsTemplate
-from ike.crypto.secret import Secret
-from ike.events import ChildSaEstablished, ChildSaRekeyed, OutboundReady, Path, SaHalf
-from ike.wire.constants import Encr, ProtocolId, TransformType
-from ike.wire.payloads import Transform
-from ike.wire.selectors import TrafficSelector
-
-LOCAL = TrafficSelector.of_network(ip_network("10.10.0.0/24"))
-REMOTE = TrafficSelector.of_network(ip_network("10.20.0.0/24"))
-SITE = Connection("site", children=(Child("net", (TsTemplate(LOCAL),), (TsTemplate(REMOTE),)),))
-PATH = Path(ip_address("203.0.113.10"), 4500, ip_address("198.51.100.20"), 4500)
-
-
-def established(child_id: int, replaces: int | None = None) -> ChildSaEstablished:
-    return ChildSaEstablished(
-        ike_id=1,
-        child_id=child_id,
-        connection="site",
-        child="net",
-        protocol=ProtocolId.ESP,
-        mode=Mode.TUNNEL,
-        initiator=True,
-        suite=(Transform(TransformType.ENCR, Encr.AES_GCM_16, 256),),
-        inbound=SaHalf(0x1000 + child_id, Secret(bytes(36)), Secret(b"")),
-        outbound=SaHalf(0x2000 + child_id, Secret(bytes(36)), Secret(b"")),
-        local_ts=(LOCAL,),
-        remote_ts=(REMOTE,),
-        path=PATH,
-        udp_encap=False,
-        esn=False,
-        replaces=replaces,
-    )
+from ike.events import ChildSaRekeyed, OutboundReady
 
 
 @dataclass

@@ -4,58 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from ipaddress import ip_address, ip_network
 
 import pytest
 from support.dataplanes import MemoryDataPlane
+from support.events import NET, SITE, established
 from support.gateways import memory_gateway
 
 from fastesp.dataplane.base import PolicyAction, TrapPolicy
 from fastesp.gateway.gateway import Gateway
 from fastesp.gateway.tunnels import Tunnels
-from ike.config import Child, Connection, Mode, TsTemplate
-from ike.crypto.secret import Secret
+from ike.config import Child
 from ike.events import (
     ChildSaDeleted,
-    ChildSaEstablished,
     FailureRecord,
     IkeSaDeleted,
     IkeSaReauthenticating,
     NegotiationFailed,
     OutboundReady,
-    Path,
-    SaHalf,
 )
-from ike.wire.constants import Encr, ProtocolId, TransformType
-from ike.wire.payloads import Transform
-from ike.wire.selectors import TrafficSelector
 
-LOCAL = TrafficSelector.of_network(ip_network("10.10.0.0/24"))
-REMOTE = TrafficSelector.of_network(ip_network("10.20.0.0/24"))
-NET = Child("net", (TsTemplate(LOCAL),), (TsTemplate(REMOTE),))
-SITE = Connection("site", children=(NET,))
-PATH = Path(ip_address("203.0.113.10"), 4500, ip_address("198.51.100.20"), 4500)
 OLD, NEW = 1, 2
-
-
-def established(ike_id: int, child_id: int) -> ChildSaEstablished:
-    return ChildSaEstablished(
-        ike_id=ike_id,
-        child_id=child_id,
-        connection="site",
-        child="net",
-        protocol=ProtocolId.ESP,
-        mode=Mode.TUNNEL,
-        initiator=True,
-        suite=(Transform(TransformType.ENCR, Encr.AES_GCM_16, 256),),
-        inbound=SaHalf(0x1000 + child_id, Secret(bytes(36)), Secret(b"")),
-        outbound=SaHalf(0x2000 + child_id, Secret(bytes(36)), Secret(b"")),
-        local_ts=(LOCAL,),
-        remote_ts=(REMOTE,),
-        path=PATH,
-        udp_encap=False,
-        esn=False,
-    )
 
 
 class Site:
@@ -71,7 +39,7 @@ class Site:
         self.comes_up(OLD, 1)
 
     def comes_up(self, ike_id: int, child_id: int) -> None:
-        self.gateway.on_event(established(ike_id, child_id))
+        self.gateway.on_event(established(child_id, ike_id=ike_id))
         self.gateway.on_event(OutboundReady(ike_id, child_id))
 
     def breaks(self) -> None:

@@ -7,45 +7,16 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 from support.dataplanes import MemoryDataPlane
+from support.events import LOCAL, NET, PATH, REMOTE, SITE, established
 
 from fastesp.dataplane.base import DataPlaneError, OuterPath, PolicyAction, SaMode, Selector, Suite
 from fastesp.gateway.translate import child_sa, lifetime_of, selectors_of, suite_of
 from fastesp.gateway.tunnels import Tunnels
-from ike.config import Child, Connection, Mode, TsTemplate
+from ike.config import Child, Mode, TsTemplate
 from ike.crypto.proposal import ProposalSpec
-from ike.crypto.secret import Secret
-from ike.events import ChildSaEstablished, Path, SaHalf
 from ike.wire.constants import Encr, ProtocolId, TransformType
 from ike.wire.payloads import Transform
 from ike.wire.selectors import TrafficSelector
-
-LOCAL = TrafficSelector.of_network(ip_network("10.10.0.0/24"))
-REMOTE = TrafficSelector.of_network(ip_network("10.20.0.0/24"))
-NET = Child("net", (TsTemplate(LOCAL),), (TsTemplate(REMOTE),))
-SITE = Connection("site", children=(NET,))
-PATH = Path(ip_address("203.0.113.10"), 4500, ip_address("198.51.100.20"), 4500)
-GCM = (Transform(TransformType.ENCR, Encr.AES_GCM_16, 256),)
-
-
-def established(child_id: int = 1, **changes: object) -> ChildSaEstablished:
-    event = ChildSaEstablished(
-        ike_id=1,
-        child_id=child_id,
-        connection="site",
-        child="net",
-        protocol=ProtocolId.ESP,
-        mode=Mode.TUNNEL,
-        initiator=True,
-        suite=GCM,
-        inbound=SaHalf(0x1001, Secret(bytes(36)), Secret(b"")),
-        outbound=SaHalf(0x2001, Secret(bytes(36)), Secret(b"")),
-        local_ts=(LOCAL,),
-        remote_ts=(REMOTE,),
-        path=PATH,
-        udp_encap=False,
-        esn=False,
-    )
-    return replace(event, **changes)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
